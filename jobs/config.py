@@ -1,0 +1,184 @@
+"""What one job was asked to do: checked settings, nothing else."""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from jobs.errors import ConfigError
+
+T = TypeVar("T")
+
+Tracking = Literal["auto", "required", "off"]
+ModelFormat = Literal["native", "joblib"]
+
+GATES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
+"""Metrics that `--min` can hold a run to: those that grow with quality, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class JobConfig:
+    """The settings of one job, as the command line or the environment gave them.
+
+    Parameters
+    ----------
+    pipeline : name of a pipeline; for an evaluation, that of the model.
+    data : the data file.
+    model : only for an evaluation: a run directory, or an MLflow model URI.
+    eval_data : file to evaluate on; then all of `data` is trained on.
+    target : name of the label column (tables only).
+    params : settings of the pipeline, as text; `parse_params` gives them their types.
+    test_size : share of the rows held out, between 0 and 1.
+    random_state : seed of the split and of the fit.
+    minimums : gates: metric name to the least value that is accepted.
+    runs_dir : folder in which the run directory is made.
+    experiment : MLflow experiment; the pipeline's name if None.
+    tracking : `auto` publishes if a server is configured and answers, `required` refuses to train without one.
+    trust_pickle : load a model that is a pickle; unpickling can run any code.
+    """
+
+    pipeline: str
+    data: Path
+    model: str | None = None
+    eval_data: Path | None = None
+    target: str = "target"
+    params: Mapping[str, str] = field(default_factory=dict)
+    test_size: float = 0.2
+    random_state: int = 42
+    minimums: Mapping[str, float] = field(default_factory=dict)
+    runs_dir: Path = Path("runs")
+    experiment: str | None = None
+    model_name: str | None = None
+    model_format: ModelFormat = "native"
+    tracking: Tracking = "auto"
+    trust_pickle: bool = False
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is outside its range."""
+        if not 0 < self.test_size < 1:
+            message = f"--test-size must be between 0 and 1 (both excluded), got {self.test_size}"
+            raise ConfigError(message)
+        if not 0 <= self.random_state < 2**32:
+            message = f"--random-state must be from 0 to 4294967295, got {self.random_state}"
+            raise ConfigError(message)
+        for metric, least in self.minimums.items():
+            if metric not in GATES:
+                message = f"--min takes one of {', '.join(GATES)}, got {metric!r}{_did_you_mean(metric, GATES)}"
+                raise ConfigError(message)
+            if not 0 <= least <= 1:
+                message = f"--min {metric} must be from 0 to 1, got {least}"
+                raise ConfigError(message)
+
+
+def split_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
+    """Return KEY=VALUE texts as a dict; raise ConfigError for one without `=` or a key given twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not (equals and key):
+            message = f"{option} takes KEY=VALUE, got {pair!r}"
+            raise ConfigError(message)
+        if key in found:
+            message = f"{option} {key} is given twice: {found[key]!r} and {value!r}"
+            raise ConfigError(message)
+        found[key] = value.strip()
+    return found
+
+
+def parse_minimums(pairs: Iterable[str]) -> dict[str, float]:
+    """Return METRIC=VALUE texts as numbers; raise ConfigError for what is no number."""
+    found = {}
+    for metric, text in split_pairs("--min", pairs).items():
+        try:
+            found[metric] = float(text)
+        except ValueError:
+            message = f"--min {metric} takes a number, got {text!r}"
+            raise ConfigError(message) from None
+    return found
+
+
+def parse_params(pipeline: str, kind: type[T], texts: Mapping[str, str]) -> T:
+    """Return the pipeline's parameters with the types that its dataclass `kind` declares.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, a text that is not of the declared type, and a value that `kind` itself refuses.
+    """
+    hints = typing.get_type_hints(kind)
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    values = {}
+    for name, text in texts.items():
+        if name not in known:
+            message = f"--param {name} is not a parameter of {pipeline}{_did_you_mean(name, known)}; it takes "
+            raise ConfigError(message + ", ".join(describe_param(each, hints) for each in known.values()))
+        try:
+            values[name] = _parse(text, hints[name])
+        except ValueError:
+            message = f"--param {name} must be {_type_name(hints[name])}, got {text!r}"
+            raise ConfigError(message) from None
+    try:
+        return kind(**values)
+    except ValueError as error:
+        message = f"--param {error}"
+        raise ConfigError(message) from None
+
+
+def describe_param(parameter: Field[Any], hints: Mapping[str, Any]) -> str:
+    """Return `name (type, default)`."""
+    default = "" if parameter.default is MISSING else f", {parameter.default}"
+    return f"{parameter.name} ({_type_name(hints[parameter.name])}{default})"
+
+
+def _parse(text: str, hint: Any) -> Any:
+    """Return `text` as a value of the type `hint`; raise ValueError."""
+    if isinstance(hint, types.UnionType):
+        return _first_that_fits(text, hint.__args__)
+    if typing.get_origin(hint) is Literal:
+        if text not in hint.__args__:
+            raise ValueError(text)
+        return text
+    if hint is types.NoneType:
+        if text.lower() != "none":
+            raise ValueError(text)
+        return None
+    if hint is bool:
+        return _parse_bool(text)
+    return hint(text)
+
+
+def _parse_bool(text: str) -> bool:
+    """Return the truth that a text names; raise ValueError."""
+    try:
+        return {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _first_that_fits(text: str, hints: Iterable[Any]) -> Any:
+    """Return `text` as the first of several types that takes it; raise ValueError."""
+    for hint in hints:
+        try:
+            return _parse(text, hint)
+        except ValueError:
+            continue
+    raise ValueError(text)
+
+
+def _type_name(hint: Any) -> str:
+    """Return a type in a user's words."""
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_type_name(each) for each in hint.__args__)
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(repr(each) for each in hint.__args__)
+    return {int: "an integer", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}[hint]
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

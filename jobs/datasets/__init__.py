@@ -1,0 +1,63 @@
+"""Data files as checked, hashed `Dataset`s."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+Schema = Mapping[str, Any]
+"""What later data must look like, as JSON-able values; its content is the affair of the reader that made it."""
+
+
+class Rows(Protocol):
+    """The features: a `pandas.DataFrame`, or `images.ImageRows`."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        ...
+
+    def take(self, indices: np.ndarray) -> Self:
+        """Return the rows at `indices`, in that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The rows of one data file that passed the checks.
+
+    Parameters
+    ----------
+    path : the file it was read from.
+    sha256 : hex digest of the file's bytes.
+    X : features, `n_samples` rows. A table: DataFrame with float32 columns (numeric) and str columns (text),
+        missing values are NaN. Images: `ImageRows` of shape (n_samples, height, width, channels).
+    y : labels, shape (n_samples,), dtype int64, bool or fixed-width str.
+    classes : the distinct labels, sorted, shape (n_classes,), same dtype as `y`.
+    schema : what later data must look like.
+    notes : sentences about the data that a reader of the report should know.
+    """
+
+    path: Path
+    sha256: str
+    X: Any
+    y: np.ndarray
+    classes: np.ndarray
+    schema: Schema
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.y)
+
+    def take(self, indices: np.ndarray) -> Self:
+        """Return the dataset of the rows at `indices` (shape (n,), int64), in that order."""
+        return replace(self, X=self.X.take(indices), y=self.y[indices])
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
