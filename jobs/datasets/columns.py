@@ -1,0 +1,180 @@
+"""The columns of a table, collected block by block without mixing types."""
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jobs.errors import DataError
+
+TEXT_DTYPE = pd.StringDtype("python", na_value=np.nan)
+"""pandas' `str`, with Python strings inside whether or not pyarrow is installed; NaN is missing."""
+
+EXACT = 2**53
+"""Integers up to here are the same in int64 and in float64."""
+
+
+class Kind(IntEnum):
+    """What the values of a column are so far."""
+
+    MISSING = 0
+    BOOL = 1
+    INT = 2
+    WIDE = 3
+    """Integers beyond `EXACT`: rounded to float32 at once they may differ from those rounded to float64 before."""
+    FLOAT = 4
+    TEXT = 5
+
+
+def join(one: Kind, other: Kind) -> Kind:
+    """Return the kind that a column of both has when it is read at once."""
+    low, high = sorted((one, other))
+    if low == high or (low is Kind.MISSING and high is not Kind.WIDE):
+        return high
+    if low is Kind.BOOL or high is Kind.TEXT:
+        return Kind.TEXT
+    return Kind.WIDE if (low, high) == (Kind.INT, Kind.WIDE) else Kind.FLOAT
+
+
+def kind_of(column: pd.Series) -> Kind:
+    """Return the kind of one block of a column as pandas inferred it."""
+    code = column.dtype.kind
+    if code == "b":
+        return Kind.BOOL
+    if code == "f":
+        return Kind.FLOAT if column.notna().any() else Kind.MISSING
+    if code in "iu":
+        wide = len(column) and (int(column.max()) > EXACT or int(column.min()) < -EXACT)
+        return Kind.WIDE if wide else Kind.INT
+    # Objects are what has no dtype of its own: booleans with gaps, and integers that no 64 bits hold.
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    return {"boolean": Kind.BOOL, "integer": Kind.FLOAT, "empty": Kind.MISSING}.get(inferred, Kind.TEXT)
+
+
+class TextColumn:
+    """A column of text as codes into its distinct values."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, int] = {}
+        self._codes: list[np.ndarray] = []
+
+    def add(self, block: pd.Series) -> None:
+        """Append a block of str and NaN."""
+        codes, uniques = pd.factorize(block.to_numpy(dtype=object))
+        own = [self.texts.setdefault(each, len(self.texts)) for each in uniques]
+        self._codes.append(np.array([*own, -1], dtype=np.int32)[codes])
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Position of each row's text in `texts`, -1 for missing; shape (n,), int32."""
+        self._codes = [np.concatenate(self._codes)]
+        return self._codes[0]
+
+    def to_series(self) -> pd.Series:
+        """Return the texts; equal ones share their memory."""
+        values = np.array([*self.texts, np.nan], dtype=object)
+        return pd.Series(values[self.codes], dtype=TEXT_DTYPE)
+
+
+class Columns:
+    """The feature columns of one pass over a file.
+
+    Parameters
+    ----------
+    path : for error messages.
+    names : the columns in the order of the result.
+    text : those that are read as text from the start.
+    fixed : all others must be numbers; else a column that turns out to be text makes the pass `stale`.
+    """
+
+    def __init__(self, path: Path, names: Iterable[str], *, text: Iterable[str], fixed: bool) -> None:
+        self.path, self.names, self.fixed = path, list(names), fixed
+        self.kinds = dict.fromkeys(self.names, Kind.MISSING) | dict.fromkeys(text, Kind.TEXT)
+        self.text = {name: TextColumn() for name in self.names if self.kinds[name] is Kind.TEXT}
+        self.numeric = [name for name in self.names if name not in self.text]
+        self.matrix = np.empty((0, len(self.numeric)), dtype=np.float32)
+        self.n_rows = 0
+        self.stale = False
+        """What was kept is of the wrong kind: only `kinds` is still being learnt, for a second pass."""
+
+    def add(self, block: pd.DataFrame) -> None:
+        """Take over a block; raise DataError for text in a numeric column, infinite and too large values."""
+        self._learn(block)
+        if not self.stale:
+            self._keep(block)
+        self.n_rows += len(block)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all columns; a table of numbers shares the matrix, so that scikit-learn need not copy it."""
+        if not self.text:
+            return pd.DataFrame(self.matrix, columns=pd.Index(self.numeric), copy=False)
+        numbers = {name: self.matrix[:, position] for position, name in enumerate(self.numeric)}
+        columns = {n: self.text[n].to_series() if n in self.text else pd.Series(numbers[n]) for n in self.names}
+        return pd.DataFrame(columns, copy=False)
+
+    def is_missing(self, name: str) -> bool:
+        """Tell whether a column holds no value at all."""
+        return not self.text[name].texts if name in self.text else self.kinds[name] is Kind.MISSING
+
+    def is_constant(self, name: str) -> bool:
+        """Tell whether a column has the same value in each row."""
+        values = self.text[name].codes if name in self.text else self.matrix[:, self.numeric.index(name)]
+        return bool((values == values[0]).all())
+
+    def _learn(self, block: pd.DataFrame) -> None:
+        """Join the block's kinds to those known."""
+        for name in self.numeric:
+            known, found = self.kinds[name], kind_of(block[name])
+            joined = self.kinds[name] = join(known, found)
+            if joined is Kind.TEXT and self.fixed:
+                self._refuse_text(block[name], known)
+            self.stale |= joined is Kind.TEXT or (joined is Kind.FLOAT and Kind.WIDE in (known, found))
+
+    def _refuse_text(self, column: pd.Series, known: Kind) -> None:
+        """Raise DataError for the first value that is no number."""
+        bad = pd.to_numeric(column.astype(object), errors="coerce").isna() & column.notna()
+        position = int(np.argmax(bad.to_numpy()))
+        wanted = "true or false as before" if known is Kind.BOOL else "a number"
+        raise DataError(
+            f"{self.path}, column {column.name!r}, data row {self.n_rows + position + 1}: expected {wanted}, found "
+            f"{str(column.iloc[position])!r}; the model was trained on numbers there (a missing value is left empty)"
+        )
+
+    def _keep(self, block: pd.DataFrame) -> None:
+        """Append the block's values."""
+        for name, column in self.text.items():
+            column.add(block[name])
+        # Growing in place (realloc moves pages, not bytes) keeps the peak at one matrix instead of two.
+        self.matrix.resize((self.n_rows + len(block), len(self.numeric)), refcheck=False)
+        rows = self.matrix[self.n_rows :]
+        with np.errstate(over="ignore"):
+            for position, name in enumerate(self.numeric):
+                rows[:, position] = _numbers(block[name])
+        infinite = np.isinf(rows)
+        if infinite.any():
+            row, position = np.argwhere(infinite)[0]
+            self._refuse_infinite(row, self.numeric[position], block)
+
+    def _refuse_infinite(self, row: int, name: str, block: pd.DataFrame) -> None:
+        """Raise DataError for a value that float32 does not hold."""
+        value = float(block[name].iloc[row])
+        found = f"{value:g}" + ("" if np.isinf(value) else ", beyond the range of 32-bit floats")
+        raise DataError(
+            f"{self.path}, column {name!r}, data row {self.n_rows + row + 1}: expected a number of at most 3.4e38, "
+            f"found {found}; leave the value empty if it is not known"
+        )
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """Return a block of numbers as one of NumPy's own dtypes."""
+    values: np.ndarray = column.to_numpy()
+    return values.astype(np.float64) if values.dtype == object else values
+
+
+def dtypes(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Return what pandas has to be told so that a block can't be read as another kind."""
+    told = {Kind.TEXT: object, Kind.FLOAT: np.float64}
+    return {name: told[kind] for name, kind in kinds.items() if kind in told}

@@ -1,0 +1,142 @@
+"""How a CSV is written: separator, decimal sign and column names, found in its first megabyte."""
+
+import csv
+import difflib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.datasets.source import open_text, unpacked_size
+from jobs.errors import DataError
+
+SEPARATORS = (",", ";", "\t")
+
+HEAD = 1 << 20
+"""Characters that are looked at, unless they hold less than two lines."""
+LONGEST_HEAD = 64 << 20
+
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
+DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
+NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How to read one CSV file.
+
+    Parameters
+    ----------
+    separator : `,`, `;` or a tab.
+    decimal : `.` or `,`.
+    names : the columns in file order; those without a name get pandas' `Unnamed: 0`, by position.
+    n_rows : data rows, estimated from the file's size and its beginning.
+    unnamed : the names among `names` that the file does not have.
+    """
+
+    separator: str
+    decimal: str
+    names: tuple[str, ...]
+    n_rows: int
+    unnamed: tuple[str, ...] = ()
+
+
+def read_dialect(path: Path, target: str) -> Dialect:
+    """Find the dialect of a CSV file that should have a column `target`.
+
+    Raises
+    ------
+    DataError
+        For a file without data rows, duplicate column names, no column `target`, a first row longer than the header,
+        and what `open_text` refuses.
+    """
+    head, n_rows = _read_head(path)
+    try:
+        separator, header = _separator(head, target)
+        first = next(_records(head, separator, start=1), None)
+    except csv.Error as error:
+        message = f"{path}: the first lines are no CSV ({error}); is a quote opened and never closed?"
+        raise DataError(message) from None
+    if not header:
+        raise DataError(f"{path} holds nothing but blank lines; expected a line of column names, then data rows")
+    names = tuple(each.strip() or f"Unnamed: {position}" for position, each in enumerate(header))
+    _check_names(path, names, target)
+    if first is None:
+        raise DataError(f"{path} has a header with {len(names)} columns, but no data row below it")
+    if len(first) > len(names):
+        message = (
+            f"{path}, data row 1: expected {len(names)} fields as in the header, found {len(first)}; "
+            f"name the further column, or quote values that contain {separator!r}"
+        )
+        raise DataError(message)
+    unnamed = tuple(name for name, given in zip(names, header, strict=True) if not given.strip())
+    return Dialect(separator, _decimal(head, separator), names, n_rows, unnamed)
+
+
+def _read_head(path: Path) -> tuple[str, int]:
+    """Return the beginning of the text, and how many data rows the whole may have."""
+    with open_text(path) as text:
+        head = text.read(HEAD)
+        while _count_lines(head) < 3 and len(head) < LONGEST_HEAD and (more := text.read(HEAD)):  # noqa: PLR2004
+            head += more
+        size = len(head.encode())
+        lines = _count_lines(head) / max(1, size) * unpacked_size(path, size, text.raw_file.tell())
+    return head, max(0, round(lines) - 1)
+
+
+def _count_lines(text: str) -> int:
+    """Count line ends, Unix, Windows or old Macintosh."""
+    return text.count("\n") or text.count("\r")
+
+
+def _records(text: str, separator: str, start: int = 0) -> Iterator[list[str]]:
+    """Yield records from the one at `start` on; pandas skips blank lines, so they are none."""
+    records = (each for each in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if each)
+    for position, record in enumerate(records):
+        if position >= start:
+            yield record
+
+
+def _separator(head: str, target: str) -> tuple[str, list[str]]:
+    """Return the separator that yields the target column, else the most columns; and the header under it."""
+    headers = {each: next(_records(head, each), []) for each in SEPARATORS}
+    best = max(SEPARATORS, key=lambda each: (target in map(str.strip, headers[each]), len(headers[each])))
+    return best, headers[best]
+
+
+def _decimal(head: str, separator: str) -> str:
+    """Return the decimal sign: in files with semicolons a comma, unless more numbers have a point."""
+    if separator != ";":
+        return "."
+    cells = [cell for record in _cells(head) for cell in record]
+    commas = sum(1 for cell in cells if DECIMAL_COMMA.fullmatch(cell))
+    points = sum(1 for cell in cells if DECIMAL_POINT.fullmatch(cell))
+    return "." if points > commas else ","
+
+
+def _cells(head: str) -> Iterator[list[str]]:
+    """Yield the data records of a file with semicolons; what is broken ends it, the full read will tell."""
+    try:
+        yield from _records(head, ";", start=1)
+    except csv.Error:
+        return
+
+
+def _check_names(path: Path, names: Sequence[str], target: str) -> None:
+    """Raise DataError for duplicates, and if the target is not among the names."""
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DataError(f"{path} has several columns called {', '.join(map(repr, twice))}; give each its own name")
+    if target in names:
+        return
+    near = difflib.get_close_matches(target.lower(), [name.lower() for name in names], n=3)
+    meant = [name for name in names if name.lower() in near]
+    if meant:
+        hint = f"did you mean {' or '.join(map(repr, meant))}? Name it with --target"
+    elif all(NUMBER.fullmatch(name) for name in names):
+        hint = f"its first line holds only numbers ({', '.join(names[:5])}): add a line of column names"
+    else:
+        rest = f" and {len(names) - 10} more" if len(names) > 10 else ""  # noqa: PLR2004
+        hint = f"it has {', '.join(map(repr, names[:10]))}{rest}; name the column of labels with --target"
+    raise DataError(f"{path} has no column {target!r}; {hint}")

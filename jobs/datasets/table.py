@@ -1,0 +1,257 @@
+"""A CSV as a `Dataset`: numbers as float32, text as str, read in blocks."""
+
+import re
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jobs import resources
+from jobs.datasets import Dataset, Schema, sha256_of
+from jobs.datasets.columns import Columns, Kind, TextColumn, dtypes, kind_of
+from jobs.datasets.dialect import Dialect, read_dialect
+from jobs.datasets.labels import NUMBER, check_classes, known_label, refuse_unknown, type_labels, with_points
+from jobs.datasets.source import check_input, open_text
+from jobs.errors import DataError, FitError
+
+BLOCK_CELLS = 500_000
+"""Cells that are parsed at a time: about 20 MB."""
+
+SAMPLE_ROWS = 1_000
+"""Rows from which text columns and the need of memory are foreseen."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A CSV file of a known dialect."""
+
+    path: Path
+    dialect: Dialect
+    target: str
+
+    @property
+    def features(self) -> list[str]:
+        """All columns but the target."""
+        return [name for name in self.dialect.names if name != self.target]
+
+    def blocks(self, kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
+        """Yield `n_rows` at a time; the labels as text, columns of known kinds as such."""
+        with open_text(self.path) as text:
+            try:
+                yield from self._parse(text, kinds, n_rows)
+            except pd.errors.ParserError as error:
+                raise DataError(self._explain(str(error))) from None
+
+    def _parse(self, text: Iterable[str], kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
+        """Yield what pandas' default parser makes of the text."""
+        reader = pd.read_csv(
+            text,  # type: ignore[call-overload]
+            sep=self.dialect.separator,
+            decimal=self.dialect.decimal,
+            names=list(self.dialect.names),
+            header=0,
+            na_values=["?"],
+            dtype=dtypes(kinds | {self.target: Kind.TEXT}),
+            chunksize=n_rows,
+            # Each block is inferred as a whole: else pandas mixes types inside a column.
+            low_memory=False,
+        )
+        with closing(reader):
+            yield from reader
+
+    def _explain(self, message: str) -> str:
+        """Return pandas' refusal as a sentence."""
+        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
+            n_columns, line, n_fields = found.groups()
+            return (
+                f"{self.path}, line {line}: expected {n_columns} fields as in the header, found {n_fields}; "
+                f"quote values that contain {self.dialect.separator!r}"
+            )
+        if found := re.search(r"EOF inside string starting at row (\d+)", message):
+            return f"{self.path}, data row {found[1]}: a quote is opened and never closed; close or double it"
+        return f"{self.path} can't be parsed as CSV: {message.strip()}"
+
+
+def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
+    """Read and check a table.
+
+    Separators `,` `;` and tab, decimal commas, UTF-8 with or without a byte order mark and gzip are recognised.
+    Missing values are empty fields, `?` and what pandas takes for missing (NA, NaN, null, None, ...).
+
+    Parameters
+    ----------
+    path : a CSV file with a header.
+    target : name of the column of labels.
+    schema : that of the training data if these rows are for an evaluation: the same columns (in any order) of the same
+        kinds and no other labels are expected then, but neither a minimum of rows nor of classes.
+
+    Returns
+    -------
+    Dataset
+        `X`: DataFrame; float32 columns for numbers and truth values, `str` columns for text, NaN for missing. Equal to
+        `pandas.read_csv` cast to float32 if the file holds numbers only. `y`: int64, bool or fixed-width str.
+
+    Raises
+    ------
+    DataError
+        When the file breaks the contract; the message says where, what was expected and what was found.
+    NoInputError
+        When the file is missing or unreadable.
+    FitError
+        When it can't fit the memory that is available.
+    """
+    check_input(path)
+    file = _File(path, read_dialect(path, target), target)
+    names = _feature_names(file, schema)
+    text = _sample(file, names, schema)
+    columns, labels = _read(file, names, text, fixed=schema is not None)
+    if not columns.n_rows:
+        raise DataError(f"{path} has a header with {len(file.dialect.names)} columns, but no data row below it")
+    codes = _label_codes(file, labels)
+    if schema is None:
+        y, classes = _learn_labels(file, codes, list(labels.texts))
+        _check_features(path, columns)
+        schema = _schema(file, columns, classes)
+    else:
+        y, classes = _match_labels(file, codes, list(labels.texts), schema)
+    return Dataset(path, sha256_of(path), columns.to_frame(), y, classes, schema, _notes(file))
+
+
+def _feature_names(file: _File, schema: Schema | None) -> list[str]:
+    """Return the features in the order of the result; raise DataError if they are not those expected."""
+    if schema is None:
+        if not file.features:
+            raise DataError(f"{file.path} has no column but {file.target!r}; expected at least one feature beside it")
+        return file.features
+    expected = list(schema["columns"])
+    missing = [name for name in expected if name not in file.features]
+    extra = [name for name in file.features if name not in expected]
+    if missing or extra:
+        found = "; ".join(
+            f"{word} {', '.join(map(repr, names))}"
+            for word, names in (("missing:", missing), ("extra:", extra))
+            if names
+        )
+        raise DataError(f"{file.path} must have the columns that the model was trained on; {found}")
+    return expected
+
+
+def _sample(file: _File, names: list[str], schema: Schema | None) -> list[str]:
+    """Return the text columns, as far as the first rows show them; raise FitError if all rows can't fit."""
+    known = [name for name, kind in schema["columns"].items() if kind == "text"] if schema else []
+    with closing(file.blocks(dict.fromkeys(known, Kind.TEXT), SAMPLE_ROWS)) as blocks:
+        sample = next(blocks, None)
+    if sample is None:
+        return known
+    text = [name for name in names if kind_of(sample[name]) is Kind.TEXT]
+    _check_memory(file, sample[text], len(names) - len(text))
+    return known or ([] if schema else text)
+
+
+def _check_memory(file: _File, text: pd.DataFrame, n_numeric: int) -> None:
+    """Raise FitError if the rows can't fit the memory that is available.
+
+    Measured on 300,000 rows of 30 numbers, the peak is 4.0 bytes a cell and a constant of some 30 MB for the parser;
+    a text cell has a code (4 bytes) and a pointer (8), and its string if it is not one of few categories.
+    """
+    bytes_per_row = 4.0 * n_numeric
+    for name in text:
+        values = text[name].dropna()
+        distinct = values.unique()
+        strings = sum(map(sys.getsizeof, distinct)) / len(text) if len(distinct) > 0.5 * len(values) else 0
+        bytes_per_row += 12 + strings
+    need, available = round(file.dialect.n_rows * bytes_per_row), resources.available_memory()
+    if need > available:
+        raise FitError(
+            f"{file.path} needs about {_gigabytes(need)} of memory ({file.dialect.n_rows:,} rows of "
+            f"{len(file.features):,} features), but {_gigabytes(available)} is available; give the job more memory or "
+            "the file fewer rows"
+        )
+
+
+def _gigabytes(size: int) -> str:
+    """Return a size as people read it."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+
+
+def _read(file: _File, names: list[str], text: list[str], *, fixed: bool) -> tuple[Columns, TextColumn]:
+    """Read all blocks; a second time if a column's kind was only seen late."""
+    n_rows = max(1, BLOCK_CELLS // len(file.dialect.names))
+    kinds = dict.fromkeys(text, Kind.TEXT)
+    while True:
+        columns, labels = Columns(file.path, names, text=text, fixed=fixed), TextColumn()
+        for block in file.blocks(kinds, n_rows):
+            columns.add(block)
+            labels.add(block[file.target])
+        if not columns.stale:
+            return columns, labels
+        kinds = columns.kinds
+        text = [name for name in names if kinds[name] is Kind.TEXT]
+
+
+def _label_codes(file: _File, labels: TextColumn) -> np.ndarray:
+    """Return the codes of the labels; raise DataError if some are missing."""
+    missing = np.flatnonzero(labels.codes < 0)
+    where = f"{file.path}, column {file.target!r}"
+    if len(missing) == len(labels.codes):
+        raise DataError(f"{where}: all {len(missing)} labels are missing; is this the right column? See --target")
+    if len(missing):
+        rows = ", ".join(str(each + 1) for each in missing[:5]) + (", ..." if len(missing) > 5 else "")  # noqa: PLR2004
+        raise DataError(
+            f"{where}: {len(missing)} of {len(labels.codes)} labels are missing (data rows {rows}); expected a label in "
+            "each row, so fill them in or leave the rows out (empty, ?, NA, None, null and the like count as missing)"
+        )
+    return labels.codes
+
+
+def _learn_labels(file: _File, codes: np.ndarray, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of training data and their classes."""
+    where = f"{file.path}, column {file.target!r}"
+    counts = np.bincount(codes, minlength=len(texts))
+    pointed = [with_points(text, file.dialect.decimal) for text in texts]
+    labels = type_labels(where, pointed if all(map(NUMBER.fullmatch, pointed)) else texts, counts)
+    classes, positions = np.unique(labels, return_inverse=True)
+    totals = np.bincount(positions, weights=counts).astype(np.int64)
+    check_classes(where, classes, totals)
+    return labels[codes], classes
+
+
+def _match_labels(file: _File, codes: np.ndarray, texts: list[str], schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of evaluation data and the model's classes."""
+    known = schema["classes"]
+    found = [known_label(text, known, file.dialect.decimal) for text in texts]
+    if None in found:
+        code = found.index(None)
+        refuse_unknown(file.path, int(np.argmax(codes == code)) + 1, texts[code], known)
+    classes = np.array(known)
+    return np.array(found, dtype=classes.dtype)[codes], classes
+
+
+def _check_features(path: Path, columns: Columns) -> None:
+    """Raise DataError for columns without any value, and if no feature varies."""
+    empty = [name for name in columns.names if columns.is_missing(name)]
+    if empty:
+        raise DataError(
+            f"{path}: nothing but missing values in {len(empty)} of {len(columns.names)} features "
+            f"({', '.join(map(repr, empty[:10]))}); fill or remove them"
+        )
+    if all(columns.is_constant(name) for name in columns.names):
+        raise DataError(f"{path}: all {len(columns.names)} features are constant; expected one at least that varies")
+
+
+def _schema(file: _File, columns: Columns, classes: np.ndarray) -> Schema:
+    """Return what later data must look like."""
+    kinds = {name: "text" if name in columns.text else "numeric" for name in columns.names}
+    return {"kind": "table", "columns": kinds, "target": file.target, "classes": classes.tolist()}
+
+
+def _notes(file: _File) -> tuple[str, ...]:
+    """Return what a reader of the report should know about the columns."""
+    return tuple(
+        f"A column without a name is a feature called {name!r}; if it only counts the rows, remove it from the file."
+        for name in file.dialect.unnamed
+    )
