@@ -1,10 +1,12 @@
 """What one job was asked to do: checked settings, nothing else."""
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,8 +14,9 @@ from jobs.errors import ConfigError
 
 T = TypeVar("T")
 
+_UNIONS = (typing.Union, types.UnionType)
+
 Tracking = Literal["auto", "required", "off"]
-ModelFormat = Literal["native", "joblib"]
 
 GATES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
 """Metrics that `--min` can hold a run to: those that grow with quality, from 0 to 1."""
@@ -30,74 +33,76 @@ class JobConfig:
     model : only for an evaluation: a run directory, or an MLflow model URI.
     eval_data : file to evaluate on; then all of `data` is trained on.
     target : name of the label column (tables only).
-    params : settings of the pipeline, as text; `parse_params` gives them their types.
+    param : parameters of the pipeline, each KEY=VALUE; `parse_params` gives them their types.
     test_size : share of the rows held out, between 0 and 1.
     random_state : seed of the split and of the fit.
-    minimums : gates: metric name to the least value that is accepted.
+    min : gates, each METRIC=VALUE: the least value that is accepted.
     runs_dir : folder in which the run directory is made.
     experiment : MLflow experiment; the pipeline's name if None.
+    model_name : name in the model registry; the pipeline's name if None.
+    model_format : one of the pipeline's formats; its first if None.
     tracking : `auto` publishes if a server is configured and answers, `required` refuses to train without one.
     trust_pickle : load a model that is a pickle; unpickling can run any code.
     """
 
-    pipeline: str
+    pipeline: str | None
     data: Path
     model: str | None = None
     eval_data: Path | None = None
     target: str = "target"
-    params: Mapping[str, str] = field(default_factory=dict)
+    param: tuple[str, ...] = ()
     test_size: float = 0.2
     random_state: int = 42
-    minimums: Mapping[str, float] = field(default_factory=dict)
+    min: tuple[str, ...] = ()
     runs_dir: Path = Path("runs")
     experiment: str | None = None
     model_name: str | None = None
-    model_format: ModelFormat = "native"
+    model_format: str | None = None
     tracking: Tracking = "auto"
     trust_pickle: bool = False
+
+    @cached_property
+    def params(self) -> dict[str, str]:
+        """`param` as a dict; raises ConfigError."""
+        return _split_pairs("--param", self.param)
+
+    @cached_property
+    def minimums(self) -> dict[str, float]:
+        """`min` as numbers by metric; raises ConfigError."""
+        return {metric: _minimum(metric, text) for metric, text in _split_pairs("--min", self.min).items()}
 
     def check(self) -> None:
         """Raise ConfigError if a value is outside its range."""
         if not 0 < self.test_size < 1:
-            message = f"--test-size must be between 0 and 1 (both excluded), got {self.test_size}"
-            raise ConfigError(message)
+            raise ConfigError(f"--test-size must be between 0 and 1 (both excluded), got {self.test_size}")
         if not 0 <= self.random_state < 2**32:
-            message = f"--random-state must be from 0 to 4294967295, got {self.random_state}"
-            raise ConfigError(message)
-        for metric, least in self.minimums.items():
-            if metric not in GATES:
-                message = f"--min takes one of {', '.join(GATES)}, got {metric!r}{_did_you_mean(metric, GATES)}"
-                raise ConfigError(message)
-            if not 0 <= least <= 1:
-                message = f"--min {metric} must be from 0 to 1, got {least}"
-                raise ConfigError(message)
+            raise ConfigError(f"--random-state must be from 0 to 4294967295, got {self.random_state}")
+        _ = self.params, self.minimums
 
 
-def split_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
+def _minimum(metric: str, text: str) -> float:
+    """Return the value of a gate; raise ConfigError if it is none."""
+    if metric not in GATES:
+        raise ConfigError(f"--min takes one of {', '.join(GATES)}, got {metric!r}{_did_you_mean(metric, GATES)}")
+    try:
+        least = float(text)
+    except ValueError:
+        least = math.nan
+    if not 0 <= least <= 1:
+        raise ConfigError(f"--min {metric} must be a number from 0 to 1, got {text!r}")
+    return least
+
+
+def _split_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
     """Return KEY=VALUE texts as a dict; raise ConfigError for one without `=` or a key given twice."""
     found: dict[str, str] = {}
     for pair in pairs:
-        key, equals, value = pair.partition("=")
-        key = key.strip()
+        key, equals, value = (each.strip() for each in pair.partition("="))
         if not (equals and key):
-            message = f"{option} takes KEY=VALUE, got {pair!r}"
-            raise ConfigError(message)
+            raise ConfigError(f"{option} takes KEY=VALUE, got {pair!r}")
         if key in found:
-            message = f"{option} {key} is given twice: {found[key]!r} and {value!r}"
-            raise ConfigError(message)
-        found[key] = value.strip()
-    return found
-
-
-def parse_minimums(pairs: Iterable[str]) -> dict[str, float]:
-    """Return METRIC=VALUE texts as numbers; raise ConfigError for what is no number."""
-    found = {}
-    for metric, text in split_pairs("--min", pairs).items():
-        try:
-            found[metric] = float(text)
-        except ValueError:
-            message = f"--min {metric} takes a number, got {text!r}"
-            raise ConfigError(message) from None
+            raise ConfigError(f"{option} {key} is given twice: {found[key]!r} and {value!r}")
+        found[key] = value
     return found
 
 
@@ -119,13 +124,11 @@ def parse_params(pipeline: str, kind: type[T], texts: Mapping[str, str]) -> T:
         try:
             values[name] = _parse(text, hints[name])
         except ValueError:
-            message = f"--param {name} must be {_type_name(hints[name])}, got {text!r}"
-            raise ConfigError(message) from None
+            raise ConfigError(f"--param {name} must be {_type_name(hints[name])}, got {text!r}") from None
     try:
         return kind(**values)
     except ValueError as error:
-        message = f"--param {error}"
-        raise ConfigError(message) from None
+        raise ConfigError(f"--param {error}") from None
 
 
 def describe_param(parameter: Field[Any], hints: Mapping[str, Any]) -> str:
@@ -136,7 +139,7 @@ def describe_param(parameter: Field[Any], hints: Mapping[str, Any]) -> str:
 
 def _parse(text: str, hint: Any) -> Any:
     """Return `text` as a value of the type `hint`; raise ValueError."""
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in _UNIONS:
         return _first_that_fits(text, hint.__args__)
     if typing.get_origin(hint) is Literal:
         if text not in hint.__args__:
@@ -171,7 +174,7 @@ def _first_that_fits(text: str, hints: Iterable[Any]) -> Any:
 
 def _type_name(hint: Any) -> str:
     """Return a type in a user's words."""
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in _UNIONS:
         return " or ".join(_type_name(each) for each in hint.__args__)
     if typing.get_origin(hint) is Literal:
         return " or ".join(repr(each) for each in hint.__args__)

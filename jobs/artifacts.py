@@ -1,0 +1,108 @@
+"""The run directory: what is in it is whole, because it is written aside and renamed."""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.datasets import sha256_of
+from jobs.errors import OutputError
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished file or folder of a run directory: its path in it, hex sha256 and size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class RunDirectory:
+    """The folder of one run; `scratch` in it is the place for what is not finished.
+
+    Raises
+    ------
+    OutputError
+        Wherever the folder can't be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.scratch = path / ".unfinished"
+
+    @classmethod
+    def create(cls, runs_dir: Path, pipeline: str) -> "RunDirectory":
+        """Make a new one, named by time, pipeline and a random end, so that names sort and never meet."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        directory = cls(runs_dir.absolute() / f"{stamp}-{pipeline}-{secrets.token_hex(3)}")
+        try:
+            directory.scratch.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(_cannot_write(directory.path, error)) from error
+        return directory
+
+    def write_text(self, name: str, text: str) -> Artifact:
+        """Write one file so that it is there whole or not at all."""
+        return self.write(name, lambda path: _write_through(path, text.encode()))
+
+    def write(self, name: str, fill: Callable[[Path], object]) -> Artifact:
+        """Let `fill` make a file or folder aside, then put it in place under `name`."""
+        aside = self.scratch / name
+        try:
+            fill(aside)
+            _sync(aside)
+            aside.replace(self.path / name)
+            _sync_folder(self.path)
+        except OSError as error:
+            raise OutputError(_cannot_write(self.path / name, error)) from error
+        return Artifact(name, *_measure(self.path / name))
+
+    def clean(self) -> None:
+        """Remove what was not finished."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    """Return the sentence for an OutputError."""
+    return f"{path} can't be written: {error.strerror or error}; choose another folder with --runs-dir"
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Write a file and wait for the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the files below `path`, or `path` itself, sorted."""
+    return sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+def _sync(path: Path) -> None:
+    """Wait until all files below `path` are on the disk."""
+    for each in _files(path):
+        _sync_folder(each)
+
+
+def _sync_folder(path: Path) -> None:
+    """Wait until one file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _measure(path: Path) -> tuple[str, int]:
+    """Return sha256 and size; of a folder, those of the list of its files' names and digests, and of them all."""
+    if path.is_file():
+        return sha256_of(path), path.stat().st_size
+    lines = "".join(f"{sha256_of(each)}  {each.relative_to(path)}\n" for each in _files(path))
+    return hashlib.sha256(lines.encode()).hexdigest(), sum(each.stat().st_size for each in _files(path))

@@ -1,0 +1,188 @@
+"""The command line: options and environment to settings, results to stdout and exit codes. Nothing else."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from jobs import __version__
+from jobs.config import JobConfig
+from jobs.console import Console, LogFormat
+from jobs.errors import ExitCode, JobError, TerminatedError
+
+if TYPE_CHECKING:
+    from jobs.result import Result
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+_EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:3d}  {code.name:<12} {code.meaning}" for code in ExitCode)
+
+
+def _option(name: str, *, envvar: str | None = None, **settings: Any) -> Callable[[F], F]:
+    """Return a click option that can also be set by `MLJOBS_<NAME>`, or by MLflow's own variable `envvar`."""
+    own = "MLJOBS_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=[own, envvar] if envvar else own, show_envvar=True, **settings)
+
+
+_log_format = _option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines on stderr for people, or one JSON object each.",
+)
+
+
+def _job_options(command: F) -> F:
+    """Add the options that all jobs have."""
+    options = (
+        _option(
+            "--min", metavar="METRIC=VALUE", multiple=True, help="Exit with 3 if METRIC is under VALUE; repeatable."
+        ),
+        _option(
+            "--runs-dir", type=_PATH, default=Path("runs"), show_default=True, help="Where the run directory goes."
+        ),
+        _option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="In MLflow  [default: the pipeline's name]"),
+        _option(
+            "--tracking",
+            type=click.Choice(["auto", "required", "off"]),
+            default="auto",
+            show_default=True,
+            help="auto: publish to MLFLOW_TRACKING_URI if set, later if it does not answer; required: not without it.",
+        ),
+        _log_format,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, epilog=_EXIT_CODES)
+@click.version_option(__version__, prog_name="mljobs")
+def cli() -> None:
+    """Train and evaluate a model as one job.
+
+    A job leaves everything in a run directory and in MLflow, and exits with a code that a scheduler can act on.
+    stdout is one JSON line, the same as in result.json; logs go to stderr.
+    """
+
+
+@cli.command(epilog=_EXIT_CODES)
+@click.argument("pipeline")
+@click.argument("data", type=_PATH)
+@_option("--eval-data", type=_PATH, help="Train on all of DATA, evaluate on this file.")
+@_option("--target", default="target", show_default=True, help="Column of labels (CSV).")
+@_option("--param", metavar="KEY=VALUE", multiple=True, help="Parameter of the pipeline; repeatable.")
+@_option("--test-size", type=float, default=0.2, show_default=True, help="Share of the rows held out.")
+@_option("--random-state", type=int, default=42, show_default=True, help="Seed of split and fit.")
+@_option("--model-name", help="Name in MLflow's model registry  [default: the pipeline's name]")
+@_option("--model-format", help="Format of the model file  [default: the pipeline's first]")
+@_job_options
+def train(**settings: Any) -> NoReturn:
+    """Train PIPELINE on DATA and evaluate it on rows that it was not trained on.
+
+    DATA is a CSV (random-forest) or an NPZ with `images` and `labels` (cnn). `mljobs pipelines` lists pipelines and
+    their parameters.
+    """
+    from jobs import runner
+
+    _carry_out(runner.train, settings)
+
+
+@cli.command(epilog=_EXIT_CODES)
+@click.argument("model")
+@click.argument("data", type=_PATH)
+@_option("--trust-pickle", is_flag=True, help="Load a joblib model: loading it can run any code.")
+@_job_options
+def evaluate(**settings: Any) -> NoReturn:
+    """Evaluate MODEL on the labelled rows of DATA.
+
+    MODEL is a run directory, or a model that MLflow keeps: models:/NAME@ALIAS, models:/NAME/VERSION.
+    """
+    from jobs import runner
+
+    _carry_out(runner.evaluate, {"pipeline": None, **settings})
+
+
+@cli.command()
+def pipelines() -> None:
+    """List the pipelines and their parameters."""
+    from jobs import pipelines as found
+
+    for name in found.names():
+        click.echo(found.describe(name))
+
+
+@cli.command("mock-data")
+@click.argument("folder", type=_PATH)
+def mock_data(folder: Path) -> None:
+    """Write mock_data.csv and mock_data.npz into FOLDER, byte for byte the same each time."""
+    from jobs.mock_data import write_mock_data
+
+    try:
+        for path in write_mock_data(folder):
+            click.echo(path)
+    except OSError as error:
+        click.echo(f"error: {folder} can't be written: {error.strerror}", err=True)
+        sys.exit(ExitCode.OUTPUT)
+
+
+@cli.command()
+@_log_format
+def doctor(log_format: LogFormat) -> None:
+    """Make a full round trip through the tracking server: run, artifact, registry, delete."""
+    from jobs.tracking import doctor as checks
+
+    _exit_on_error(lambda: checks.examine(Console(log_format=log_format)))
+
+
+@cli.command()
+@click.argument("runs_dir", type=_PATH, default=Path("runs"), envvar="MLJOBS_RUNS_DIR")
+@_log_format
+def sync(runs_dir: Path, log_format: LogFormat) -> None:
+    """Publish the runs in RUNS_DIR that are not in MLflow yet."""
+    from jobs.tracking import sync as syncing
+
+    _exit_on_error(lambda: syncing.sync(runs_dir, Console(log_format=log_format)))
+
+
+def _carry_out(job: Callable[[JobConfig, Console], "Result"], settings: dict[str, Any]) -> NoReturn:
+    """Do one job, print its result, and exit with its code."""
+    console = Console(log_format=settings.pop("log_format"))
+    with _signals():
+        result = job(JobConfig(**settings), console)
+    click.echo(result.to_json())
+    sys.exit(result.exit_code)
+
+
+def _exit_on_error(work: Callable[[], None]) -> None:
+    """Turn a foreseen error into its sentence and exit code."""
+    try:
+        work()
+    except JobError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Let SIGTERM end a job as Ctrl-C does: by an exception, so that its end is recorded."""
+
+    def stop(_number: int, _frame: object) -> NoReturn:
+        raise TerminatedError("stopped by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="mljobs")

@@ -1,0 +1,218 @@
+"""A small Keras convolutional network on images."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from jobs.datasets import Dataset, Schema
+from jobs.errors import FitError, NoInputError
+from jobs.pipelines import Fitted, Model, Progress, pinned
+
+if TYPE_CHECKING:
+    from jobs.datasets.images import ImageRows
+
+SUMMARY = "Keras convolutional network on an NPZ of `images` and `labels`"
+REQUIRES = ("tensorflow",)
+FORMATS = ("keras",)
+INSTALL = "use the image mljobs/cnn, or pip install 'mljobs[cnn]'"
+
+_SMALLEST_VALID = 18
+"""Height and width under which three unpadded convolutions and two poolings leave nothing."""
+
+_PREDICT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Params:
+    """Parameters of the training; `scale` is what pixels are multiplied by, `auto` by their type and range."""
+
+    epochs: int = 10
+    batch_size: int = 32
+    learning_rate: float = 0.001
+    scale: Literal["auto"] | float = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what Keras would refuse only after the data are read."""
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be a number above 0, got {self.learning_rate}")
+        if self.scale != "auto" and not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale must be 'auto' or a number above 0, got {self.scale}")
+
+
+class CNN:
+    """A trained network with its labels, in scikit-learn's words.
+
+    Parameters
+    ----------
+    network : `keras.Model`, images of the training data's dtype to probabilities (n, n_classes) float32.
+    classes_ : labels, shape (n_classes,), in the order of the network's outputs.
+    """
+
+    def __init__(self, network: Any, classes_: np.ndarray) -> None:
+        self.network = network
+        self.classes_ = classes_
+
+    def predict_proba(self, X: "ImageRows") -> np.ndarray:
+        """Return probabilities, shape (n_samples, n_classes) float32, batch by batch."""
+        starts = range(0, len(X), _PREDICT_BATCH)
+        return np.concatenate([self.network.predict_on_batch(X.batch(i, i + _PREDICT_BATCH)) for i in starts])
+
+
+def prepare(threads: int) -> None:
+    """Import TensorFlow and set its threads; it does not see a container's CPU quota by itself."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras  # noqa: F401
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def read(path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Dataset:
+    """Read an NPZ; it has no columns, so `target` does not matter."""
+    from jobs.datasets import images
+
+    return images.read_npz(path, schema=schema, scratch=scratch)
+
+
+def fit(
+    train: Dataset, holdout: Dataset, params: Params, *, random_state: int, threads: int, on_progress: Progress
+) -> Fitted:
+    """Train for all epochs; the holdout gives the validation curves and nothing else."""
+    import keras
+
+    keras.utils.set_random_seed(random_state)
+    network = build(train.X.shape[1:], str(train.X.dtype), len(train.classes), _scale(train.schema, params))
+    network.compile(
+        optimizer=keras.optimizers.Adam(params.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    history = network.fit(
+        _batches(train, train.classes, params.batch_size, random_state),
+        validation_data=_batches(holdout, train.classes, params.batch_size, None),
+        epochs=params.epochs,
+        verbose=0,
+        callbacks=[_epoch_callback(params.epochs, on_progress)],
+    )
+    curves = {name: [float(value) for value in values] for name, values in history.history.items()}
+    return Fitted(CNN(network, train.classes), learning_curves=curves)
+
+
+def build(shape: tuple[int, int, int], dtype: str, n_classes: int, scale: float) -> Any:
+    """Return the network for images of `shape` (height, width, channels) and `dtype`.
+
+    Images smaller than 18 pixels a side are padded at each convolution, so that something is left of them.
+    """
+    import keras
+    from keras import layers
+
+    padding = "valid" if min(shape[:2]) >= _SMALLEST_VALID else "same"
+    return keras.Sequential(
+        [
+            keras.Input(shape, dtype=dtype),
+            layers.Rescaling(scale),
+            layers.Conv2D(32, 3, activation="relu", padding=padding),
+            layers.MaxPooling2D(2, padding=padding),
+            layers.Conv2D(64, 3, activation="relu", padding=padding),
+            layers.MaxPooling2D(2, padding=padding),
+            layers.Conv2D(64, 3, activation="relu", padding=padding),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(n_classes, activation="softmax"),
+        ]
+    )
+
+
+def _scale(schema: Schema, params: Params) -> float:
+    """Return what pixels are multiplied by: integers by 1 / their type's maximum, floats only if beyond [-1, 1]."""
+    if params.scale != "auto":
+        return params.scale
+    dtype = np.dtype(schema["dtype"])
+    low, high = schema["pixel_range"]
+    if dtype.kind == "b" or max(abs(low), abs(high)) <= 1:
+        return 1.0
+    if dtype == np.uint16 and high > np.iinfo(np.uint8).max:
+        return 1 / np.iinfo(np.uint16).max
+    return 1 / np.iinfo(np.uint8).max
+
+
+def _batches(dataset: Dataset, classes: np.ndarray, batch_size: int, random_state: int | None) -> Any:
+    """Return a `keras.utils.PyDataset` over images that stay on disk; shuffled anew each epoch if seeded."""
+    import keras
+
+    labels = np.searchsorted(classes, dataset.y)
+    random = None if random_state is None else np.random.default_rng(random_state)
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self) -> None:
+            super().__init__()
+            self.on_epoch_begin_order = np.arange(len(dataset))
+            self.on_epoch_end()
+
+        def __len__(self) -> int:
+            return math.ceil(len(dataset) / batch_size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            rows = self.on_epoch_begin_order[index * batch_size : (index + 1) * batch_size]
+            return dataset.X.take(rows).batch(0, len(rows)), labels[rows]
+
+        def on_epoch_end(self) -> None:
+            if random is not None:
+                self.on_epoch_begin_order = random.permutation(len(dataset))
+
+    return Batches()
+
+
+def _epoch_callback(epochs: int, on_progress: Progress) -> Any:
+    """Return a `keras.callbacks.Callback` that reports each epoch and stops at a loss that is no number."""
+    import keras
+
+    def report(epoch: int, logs: dict[str, float]) -> None:
+        if not math.isfinite(logs["loss"]):
+            raise FitError(
+                f"the loss is {logs['loss']} in epoch {epoch + 1} of {epochs}; "
+                "try a smaller --param learning_rate, or look at the pixels' range"
+            )
+        on_progress("epoch", epoch + 1, epochs, **{name: float(value) for name, value in logs.items()})
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=report)
+
+
+def save(model: Any, folder: Path, train: Dataset, model_format: str) -> None:
+    """Write an MLflow model with the network as `.keras`."""
+    import mlflow.tensorflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema as TensorSchema
+    from mlflow.types import TensorSpec
+
+    example = train.X.batch(0, 2)
+    signature = ModelSignature(
+        inputs=TensorSchema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]),
+        outputs=TensorSchema([TensorSpec(np.dtype(np.float32), (-1, len(train.classes)))]),
+    )
+    mlflow.tensorflow.save_model(
+        model.network,
+        str(folder),
+        signature=signature,
+        input_example=example,
+        pip_requirements=pinned("tensorflow", "keras", "numpy"),
+    )
+
+
+def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
+    """Read a model folder; `.keras` holds weights and a configuration, no code (`safe_mode` refuses lambdas)."""
+    import keras
+
+    path = folder / "data" / "model.keras"
+    if not path.is_file():
+        raise NoInputError(f"{path} is missing")
+    network = keras.models.load_model(path, compile=False, safe_mode=True)
+    return CNN(network, classes)

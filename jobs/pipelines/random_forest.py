@@ -1,0 +1,193 @@
+"""A scikit-learn random forest on a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from jobs.datasets import Dataset, Schema
+from jobs.errors import ConfigError, DataError, NoInputError
+from jobs.pipelines import Fitted, Model, Progress, pinned
+
+SUMMARY = "scikit-learn random forest on a CSV with a column of labels"
+REQUIRES = ("sklearn", "pandas", "skops")
+FORMATS = ("skops", "joblib")
+INSTALL = "install mljobs with its dependencies"
+
+TRUSTED_TYPES = ("sklearn.tree._tree.Tree", "sklearn.compose._column_transformer._RemainderColsList", "numpy.dtype")
+"""What a model file may hold beyond skops' own safe list; fixed here, never taken from the file."""
+
+_STEPS = 10
+"""Parts in which a forest is grown: the steps of its progress."""
+
+
+@dataclass(frozen=True)
+class Params:
+    """Parameters of `sklearn.ensemble.RandomForestClassifier`, with its meaning and defaults."""
+
+    n_estimators: int = 100
+    criterion: Literal["gini", "entropy", "log_loss"] = "gini"
+    max_depth: int | None = None
+    min_samples_split: int | float = 2
+    min_samples_leaf: int | float = 1
+    max_features: Literal["sqrt", "log2"] | int | float | None = "sqrt"
+    max_leaf_nodes: int | None = None
+    bootstrap: bool = True
+    class_weight: Literal["balanced", "balanced_subsample"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what scikit-learn would refuse only after the data are read."""
+        for name in ("n_estimators", "max_depth"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.max_leaf_nodes is not None and self.max_leaf_nodes <= 1:
+            raise ValueError(f"max_leaf_nodes must be at least 2, got {self.max_leaf_nodes}")
+        _check_share("min_samples_split", self.min_samples_split, least=2)
+        _check_share("min_samples_leaf", self.min_samples_leaf, least=1)
+        if not isinstance(self.max_features, (str, type(None))):
+            _check_share("max_features", self.max_features, least=1)
+
+
+def _check_share(name: str, value: float, *, least: int) -> None:
+    """Raise ValueError unless `value` is a count from `least` on, or a share of the whole."""
+    fits = value >= least if isinstance(value, int) else 0 < value <= 1
+    if not fits:
+        raise ValueError(f"{name} must be an integer from {least} on, or a share between 0.0 and 1.0, got {value}")
+
+
+def prepare(threads: int) -> None:
+    """Import scikit-learn; joblib's threads are set by `fit`."""
+    import sklearn.compose
+    import sklearn.ensemble  # noqa: F401
+
+
+def read(path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Dataset:
+    """Read a CSV."""
+    from jobs.datasets import table
+
+    return table.read_csv(path, target=target, schema=schema)
+
+
+def fit(
+    train: Dataset, holdout: Dataset, params: Params, *, random_state: int, threads: int, on_progress: Progress
+) -> Fitted:
+    """Grow the forest in steps; it equals the forest grown at once (`warm_start` continues the random stream)."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.pipeline import Pipeline
+
+    columns = _columns(train.schema["columns"])
+    X = columns.fit_transform(train.X)
+    forest = RandomForestClassifier(**vars(params), random_state=random_state, n_jobs=threads, warm_start=True)
+    for step in range(1, _STEPS + 1):
+        n_trees = params.n_estimators * step // _STEPS
+        if n_trees:
+            forest.set_params(n_estimators=n_trees).fit(X, train.y)
+            on_progress("trees", n_trees, params.n_estimators)
+    # One thread: with more, probabilities are summed in the order in which threads end, and their last bits vary.
+    forest.set_params(n_jobs=None, warm_start=False)
+    importances = dict(zip(columns.get_feature_names_out(), forest.feature_importances_.tolist(), strict=True))
+    return Fitted(Pipeline([("columns", columns), ("forest", forest)]), importances=importances)
+
+
+def _columns(kinds: Mapping[str, str]) -> Any:
+    """Return the transformer of raw columns: numbers as they are, text as numbers, missing as NaN."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.preprocessing import OrdinalEncoder
+
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)
+    choices = (("numeric", "passthrough"), ("text", encoder))
+    selected = ((kind, step, [name for name, found in kinds.items() if found == kind]) for kind, step in choices)
+    return ColumnTransformer([each for each in selected if each[2]], verbose_feature_names_out=False)
+
+
+def save(model: Any, folder: Path, train: Dataset, model_format: str) -> None:
+    """Write an MLflow model: skops, or joblib if asked for."""
+    example = _example(train)
+    card: dict[str, Any] = {
+        "input_example": example,
+        "signature": _signature(example, train.classes),
+        "pip_requirements": pinned("scikit-learn", "pandas", "numpy", "skops", "joblib"),
+    }
+    if model_format == "joblib":
+        _save_joblib(model, folder, card)
+        return
+    import mlflow.sklearn
+
+    mlflow.sklearn.save_model(
+        model, str(folder), serialization_format="skops", skops_trusted_types=list(TRUSTED_TYPES), **card
+    )
+
+
+def _save_joblib(model: Any, folder: Path, card: Mapping[str, Any]) -> None:
+    """Write a joblib pickle that MLflow loads through this module."""
+    import joblib
+    import mlflow.pyfunc
+
+    aside = folder.with_name("model.joblib")
+    joblib.dump(model, aside)
+    mlflow.pyfunc.save_model(str(folder), loader_module=__name__, data_path=str(aside), **card)
+    aside.unlink()
+
+
+def _load_pyfunc(path: str) -> Any:
+    """Load a joblib model for MLflow; whoever calls `mlflow.pyfunc.load_model` has chosen to unpickle."""
+    import joblib
+
+    return joblib.load(path)
+
+
+def _example(train: Dataset) -> Any:
+    """Return the first rows as a person would send them: numbers as float64."""
+    head = train.X.head(5)
+    numeric = [name for name, kind in train.schema["columns"].items() if kind == "numeric"]
+    return head.astype(dict.fromkeys(numeric, np.float64)).reset_index(drop=True)
+
+
+def _signature(example: Any, classes: np.ndarray) -> Any:
+    """Return the MLflow signature: a column each, missing values allowed; labels out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType
+    from mlflow.types import Schema as ColumnSchema
+
+    kinds = [DataType.double if each == np.float64 else DataType.string for each in example.dtypes]
+    label = {"i": DataType.long, "b": DataType.boolean}.get(classes.dtype.kind, DataType.string)
+    inputs = [ColSpec(kind, name) for name, kind in zip(example.columns, kinds, strict=True)]
+    return ModelSignature(inputs=ColumnSchema(inputs), outputs=ColumnSchema([ColSpec(label)]))
+
+
+def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
+    """Read a model folder; a pickle only if it is trusted.
+
+    Raises
+    ------
+    NoInputError
+        No model file is there.
+    DataError
+        It holds types that a forest has no need of.
+    ConfigError
+        It is a pickle and not trusted.
+    """
+    if (folder / "model.skops").is_file():
+        return _load_skops(folder / "model.skops")
+    if not (folder / "model.joblib").is_file():
+        raise NoInputError(f"{folder} holds neither model.skops nor model.joblib")
+    if not trust_pickle:
+        raise ConfigError(
+            f"{folder}/model.joblib is a pickle, and loading it can run any code: "
+            "add --trust-pickle if you know who made it"
+        )
+    return _load_pyfunc(str(folder / "model.joblib"))
+
+
+def _load_skops(path: Path) -> Model:
+    """Read a skops file that holds nothing but what a forest needs."""
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    except UntrustedTypesFoundException as error:
+        raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error

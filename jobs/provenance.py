@@ -1,0 +1,58 @@
+"""Where a result comes from: code, packages, machine."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from jobs import __version__
+
+_PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "joblib", "skops", "tensorflow", "keras", "mlflow-skinny")
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return what a reader needs to get the same result again, as text: versions, commit, image, threads."""
+    found = {
+        "mljobs": __version__,
+        "commit": commit() or "unknown",
+        "image": os.environ.get("MLJOBS_IMAGE", "none"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": str(threads),
+    }
+    return found | {name: version for name in _PACKAGES if (version := _version(name))}
+
+
+def commit() -> str | None:
+    """Return the git commit of the code: baked into an image, else asked of the checkout; None if there is none."""
+    baked = os.environ.get("MLJOBS_COMMIT")
+    if baked:
+        return baked
+    package = Path(__file__).parent
+    if not (package.parent / ".git").exists() or not shutil.which("git"):
+        return None
+    asked = subprocess.run(  # noqa: S603 - a fixed command line
+        ["git", "-C", str(package), "describe", "--always", "--abbrev=40", "--dirty"],  # noqa: S607 - git is found on the PATH
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or None
+
+
+def _version(distribution: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def is_lost_with_container(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+    """Tell whether `path` is on the own layer of a container of ours, which is gone when that is removed."""
+    if "MLJOBS_IMAGE" not in os.environ:
+        return False
+    points = [Path(line.split()[1]) for line in mounts.read_text().splitlines()]
+    return max((each for each in points if path.is_relative_to(each)), key=lambda each: len(each.parts)) == Path("/")

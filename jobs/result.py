@@ -1,0 +1,50 @@
+"""What a job says at its end: one JSON object, the same on stdout and in `result.json`."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from jobs.errors import ExitCode
+
+Status = Literal["finished", "rejected", "failed", "killed", "skipped"]
+
+
+@dataclass
+class Result:
+    """The end of one job.
+
+    Parameters
+    ----------
+    status : how it ended; `killed` is a signal, `failed` anything else that is no result.
+    exit_code : what the process exits with.
+    reason : one sentence, None where the status says all.
+    job : `train` or `evaluate`.
+    pipeline : its name, as given.
+    run_directory : absolute path, None if none could be made.
+    run_id : MLflow's, None if the run is not there (yet).
+    tracking : `published`, `queued` (in the run directory, `mljobs sync` publishes it) or `off`.
+    data : path, sha256 and rows of the data file, as far as they are known; `eval_data` likewise.
+    metrics : values on the holdout.
+    threads : threads that the libraries were given, None if it did not come to that.
+    peak_memory_bytes : most memory that the process held.
+    seconds : wall time of each step.
+    """
+
+    job: str
+    pipeline: str | None
+    status: Status = "failed"
+    exit_code: int = ExitCode.INTERNAL
+    reason: str | None = None
+    run_directory: str | None = None
+    run_id: str | None = None
+    tracking: Literal["published", "queued", "off"] = "off"
+    data: dict[str, Any] = field(default_factory=dict)
+    eval_data: dict[str, Any] | None = None
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    threads: int | None = None
+    peak_memory_bytes: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return one line."""
+        return json.dumps(asdict(self), allow_nan=False)

@@ -1,0 +1,181 @@
+"""One run from its first event to its end: directory, journal, publishing, timing."""
+
+import resource
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jobs import tracking
+from jobs.artifacts import Artifact, RunDirectory
+from jobs.config import JobConfig
+from jobs.console import Console
+from jobs.errors import ConfigError, ExitCode, JobError, OutputError, StoppedError, TerminatedError
+from jobs.journal import Journal
+from jobs.provenance import is_lost_with_container
+from jobs.result import Result, Status
+from jobs.tracking.publisher import Published, Publisher
+
+_KIBIBYTE = 1024
+
+
+class Run:
+    """What a job writes to while it works; every event goes to the journal first, then to MLflow.
+
+    Parameters
+    ----------
+    config : the job's settings.
+    directory : where its results go.
+    result : what it says at the end; filled in as facts become known.
+    console : where a person reads along.
+    """
+
+    def __init__(self, config: JobConfig, directory: RunDirectory, result: Result, console: Console) -> None:
+        self.config = config
+        self.directory = directory
+        self.result = result
+        self.console = console
+        self.settings: dict[str, Any] = {}
+        self.environment: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._journal: Journal | None = None
+        self._publisher: Publisher | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name, here and in MLflow."""
+        return self.directory.path.name
+
+    def begin(self, pipeline: str) -> None:
+        """Write the first event and start publishing; raise TrackingError if a server is required and not there."""
+        uri = tracking.configured_uri() if self.config.tracking != "off" else None
+        if uri is None and self.config.tracking == "required":
+            raise ConfigError("--tracking required needs a server: set MLFLOW_TRACKING_URI")
+        self._journal = Journal(self.directory.path / "journal.jsonl")
+        if uri:
+            self._publisher = Publisher(uri, self.directory.path)
+        self.record("start", run=self.name, experiment=self.config.experiment or pipeline)
+        if self._publisher and self.config.tracking == "required":
+            self._publisher.require()
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Write one event to the journal, then pass it on."""
+        if self._journal is None:
+            return
+        try:
+            written = self._journal.append(event, **fields)
+        except OSError as error:
+            raise OutputError(f"{self.directory.path}/journal.jsonl can't be written: {error.strerror}") from error
+        if self._publisher:
+            self._publisher.put(written)
+
+    def keep(self, artifact: Artifact) -> None:
+        """Record a finished file of the run directory."""
+        self.record("artifact", path=artifact.path, sha256=artifact.sha256, size=artifact.size)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write and record a file of the run directory."""
+        self.keep(self.directory.write_text(name, text))
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step of the job."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.result.seconds[name] = round(time.monotonic() - start, 3)
+
+    def on_progress(self, unit: str, done: int, total: int, **metrics: float) -> None:
+        """Take a fit's progress: to the console, and its metrics as points of curves."""
+        self.console.progress(unit, done, total, **metrics)
+        if metrics:
+            self.record("metrics", step=done, metrics={f"fit/{name}": value for name, value in metrics.items()})
+
+    def accept(self) -> None:
+        """Note that the result passed."""
+        self.result.status, self.result.exit_code = "finished", ExitCode.OK
+
+    def reject(self, reason: str) -> None:
+        """Note that the result is one, but not good enough."""
+        self.result.status, self.result.exit_code, self.result.reason = "rejected", ExitCode.REJECTED, reason
+        self.console.warning(f"rejected: {reason}")
+
+    def end(self) -> None:
+        """Write the last event, wait for what is not published yet, and leave `result.json`."""
+        result = self.result
+        self.record("end", status=result.status, exit_code=result.exit_code, reason=result.reason)
+        if self._publisher:
+            with self.step("publish"):
+                self._take(self._publisher.finish())
+        if self._journal:
+            self._journal.close()
+        result.run_directory = str(self.directory.path)
+        result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+        self.directory.write_text("result.json", result.to_json() + "\n")
+        self.directory.clean()
+        self._say_where()
+
+    def _take(self, published: Published) -> None:
+        """Note whether the run is in MLflow."""
+        if published.run_id is None:
+            self.result.tracking = "queued"
+            self.console.warning(f"not published: {published.reason}; later: mljobs sync {self.directory.path.parent}")
+            return
+        self.result.tracking, self.result.run_id = "published", published.run_id
+        self.record("published", run_id=published.run_id, tracking_uri=tracking.configured_uri())
+
+    def _say_where(self) -> None:
+        """Tell where the results are, and what becomes of them."""
+        self.console.info(f"results are in {self.directory.path}")
+        if self._publisher is None and self.config.tracking == "auto":
+            self.console.info("not in MLflow: MLFLOW_TRACKING_URI is not set")
+        if is_lost_with_container(self.directory.path):
+            self.console.warning(
+                f"{self.directory.path.parent} is inside the container and lost with it; "
+                f'to keep it: docker run -v "$PWD/runs:{self.directory.path.parent}"'
+            )
+
+
+def carry_out(config: JobConfig, job: str, work: Callable[[JobConfig, Run], None], console: Console) -> Result:
+    """Do `work` as one run and return its end, whatever that is; no exception leaves this function."""
+    result = Result(job=job, pipeline=config.pipeline)
+    started = time.monotonic()
+    run: Run | None = None
+    try:
+        run = Run(config, RunDirectory.create(config.runs_dir, job), result, console)
+        config.check()
+        work(config, run)
+    except BaseException as error:  # noqa: BLE001 - the end must be true whatever it is, SystemExit and Ctrl-C too
+        _note_failure(result, error, console)
+    result.seconds["total"] = round(time.monotonic() - started, 3)
+    if run:
+        _end(run)
+    return result
+
+
+def _end(run: Run) -> None:
+    """End the run; if even that fails, say so."""
+    try:
+        run.end()
+    except (JobError, OSError) as error:
+        _note_failure(run.result, error, run.console)
+
+
+def _note_failure(result: Result, error: BaseException, console: Console) -> None:
+    """Turn an exception into an end."""
+    if isinstance(error, KeyboardInterrupt):
+        error = StoppedError("stopped by Ctrl-C")
+    if isinstance(error, JobError):
+        result.exit_code, result.reason = error.exit_code, str(error)
+        console.error(str(error))
+    else:
+        result.exit_code, result.reason = ExitCode.INTERNAL, f"a bug: {type(error).__name__}: {error}"
+        console.error(result.reason + "\n" + "".join(traceback.format_exception(error)).rstrip())
+    result.status = _status_of(error)
+
+
+def _status_of(error: BaseException) -> Status:
+    """Return `killed` for signals, else `failed`."""
+    return "killed" if isinstance(error, (StoppedError, TerminatedError)) else "failed"

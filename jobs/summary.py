@@ -1,0 +1,127 @@
+"""What a run says of itself: the same facts for MLflow's pages and for the report's tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.config import JobConfig
+from jobs.datasets import Dataset
+from jobs.errors import ExitCode
+from jobs.evaluation import Evaluation, Metric
+from jobs.report import Gate
+from jobs.result import Result
+
+
+def settings(config: JobConfig) -> dict[str, Any]:
+    """Return the settings that decide the result."""
+    facts: dict[str, Any] = {"random_state": config.random_state}
+    if config.model is not None:
+        return {"model": config.model}
+    if config.eval_data is None:
+        return facts | {"test_size": config.test_size}
+    return facts | {"eval_data": config.eval_data.name}
+
+
+def tags(config: JobConfig, result: Result, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that a run has from its start; those named `mlflow.` are shown by MLflow's pages."""
+    return {
+        "mlflow.source.name": f"mljobs {result.job} {result.pipeline}",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": environment["commit"],
+        "mljobs.job": result.job,
+        "mljobs.pipeline": str(result.pipeline),
+        "mljobs.version": environment["mljobs"],
+        "mljobs.image": environment["image"],
+        "mljobs.data": config.data.name,
+    }
+
+
+def data_facts(dataset: Dataset) -> dict[str, Any]:
+    """Return a data file as `result.json` names it."""
+    return {"path": str(dataset.path), "sha256": dataset.sha256, "rows": len(dataset)}
+
+
+def dataset(found: Dataset, context: str) -> dict[str, Any]:
+    """Return a data file as the journal's `dataset` event; `context` is `training` or `evaluation`."""
+    return {
+        "name": found.path.name,
+        "sha256": found.sha256,
+        "source": str(found.path.absolute()),
+        "context": context,
+        "schema": dict(found.schema),
+        "rows": len(found),
+    }
+
+
+def gates(config: JobConfig, evaluation: Evaluation) -> list[Gate]:
+    """Return the gates as they went; a metric that can't be had does not pass."""
+    found = []
+    for metric, least in config.minimums.items():
+        value = evaluation.metrics[metric].value
+        found.append(Gate(metric, least, value, value is not None and value >= least))
+    return found
+
+
+def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> dict[str, Any]:
+    """Return how the model is to be registered: under which name (None if it was not accepted), described how."""
+    accepted = result.exit_code == ExitCode.OK
+    return {
+        "name": (config.model_name or result.pipeline) if accepted else None,
+        "description": headline(evaluation),
+        "tags": {"accuracy": number(evaluation.metrics["accuracy"].value), "data_sha256": result.data["sha256"]},
+    }
+
+
+def metric_points(evaluation: Evaluation) -> dict[str, float]:
+    """Return the metrics of an evaluation with their intervals and baselines, without those that can't be had."""
+    points = {}
+    for name, metric in evaluation.metrics.items():
+        points[name] = metric.value
+        points[f"ci95_low/{name}"] = metric.low
+        points[f"ci95_high/{name}"] = metric.high
+        points[f"baseline/{name}"] = evaluation.baseline[name]
+    return {name: value for name, value in points.items() if value is not None}
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the result in one sentence."""
+    accuracy = evaluation.metrics["accuracy"]
+    return (
+        f"Accuracy {number(accuracy.value)} ({interval(accuracy)}) on {evaluation.n_samples:,} rows that were not "
+        f"trained on; always naming the most frequent class gives {number(evaluation.baseline['accuracy'])}."
+    )
+
+
+def description(evaluation: Evaluation, reason: str | None) -> str:
+    """Return the Markdown that MLflow shows on top of a run's page."""
+    rows = [
+        f"| {name} | {number(metric.value)} | {interval(metric)} | {number(evaluation.baseline[name])} |"
+        for name, metric in evaluation.metrics.items()
+    ]
+    table = ["| metric | value | 95 % interval | baseline |", "|---|---:|---|---:|", *rows]
+    parts = [headline(evaluation), f"**Rejected**: {reason}" if reason else "", "\n".join(table)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def number(value: float | None) -> str:
+    """Return a metric at four digits, or a dash."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def interval(metric: Metric) -> str:
+    """Return `low to high`, or a dash."""
+    return "-" if metric.low is None else f"{number(metric.low)} to {number(metric.high)}"
+
+
+def sections(
+    result: Result, parameters: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return the tables of facts at the end of a report."""
+    data = {f"{name}": f"{value:,}" if name == "rows" else str(value) for name, value in result.data.items()}
+    if result.eval_data:
+        data |= {f"evaluation {name}": str(value) for name, value in result.eval_data.items()}
+    return {
+        "Data": data,
+        "Settings": {name: str(value) for name, value in parameters.items()},
+        "Environment": dict(environment),
+        "Time": {step: f"{seconds:.2f} s" for step, seconds in result.seconds.items()},
+    }

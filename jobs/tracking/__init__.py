@@ -1,0 +1,35 @@
+"""MLflow as a view of the journal: the only place, but for the model flavours of `pipelines`, that knows MLflow."""
+
+import os
+from typing import Any
+
+_CLIENT_SETTINGS = {
+    # MLflow's own defaults block a call to a dead server for four minutes.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # Requirements are pinned by us; checking them imports the model in a subprocess.
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def configure() -> None:
+    """Give MLflow's client settings fit for a job, before it is imported; what the user has set stays."""
+    for name, value in _CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def configured_uri() -> str | None:
+    """Return the tracking server that the user named, or None."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def connect(uri: str) -> Any:
+    """Return an `mlflow.MlflowClient`; imports MLflow, which takes seconds."""
+    configure()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)

@@ -1,0 +1,162 @@
+"""From journal to MLflow: each kind of event is one method, and sending it twice changes nothing."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs.journal import Event
+
+RUN_TAG = "mljobs.run"
+"""Tag that only one run carries; searched for before a run is created, so that a run is never there twice."""
+
+_STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+_MAX_METRICS = 1000
+_MAX_PARAMS = 100
+_MAX_DIGEST = 36
+_MAX_TAG = 5000
+
+
+class Replay:
+    """Carries the events of one run over to MLflow, in their order.
+
+    Parameters
+    ----------
+    client : `mlflow.MlflowClient`.
+    directory : the run directory.
+    """
+
+    def __init__(self, client: Any, directory: Path) -> None:
+        self._client = client
+        self._directory = directory
+        self._experiment_id = ""
+        self.run_id = ""
+
+    def send(self, event: Event) -> None:
+        """Send one event; raise MlflowException (or what its transport raises) if the server does not take it."""
+        getattr(self, "_" + event["event"])(event)
+
+    def _start(self, event: Event) -> None:
+        """Find or create experiment and run."""
+        self._experiment_id = self._experiment(event["experiment"])
+        found = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{event['run']}'", max_results=1)
+        if found:
+            self.run_id = found[0].info.run_id
+            return
+        tags = {RUN_TAG: event["run"]}
+        run = self._client.create_run(self._experiment_id, start_time=event["time"], tags=tags, run_name=event["run"])
+        self.run_id = run.info.run_id
+
+    def _experiment(self, name: str) -> str:
+        """Return the id of the experiment called `name`, made if it is not there."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self._client.create_experiment(name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            # Another job was faster.
+            return str(self._client.get_experiment_by_name(name).experiment_id)
+
+    def _params(self, event: Event) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(name, str(value)) for name, value in event["params"].items()]
+        for first in range(0, len(params), _MAX_PARAMS):
+            self._client.log_batch(self.run_id, params=params[first : first + _MAX_PARAMS])
+
+    def _tags(self, event: Event) -> None:
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(self.run_id, tags=[RunTag(n, str(v)[:_MAX_TAG]) for n, v in event["tags"].items()])
+
+    def _metrics(self, event: Event) -> None:
+        from mlflow.entities import Metric
+
+        points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
+        for first in range(0, len(points), _MAX_METRICS):
+            self._client.log_batch(self.run_id, metrics=points[first : first + _MAX_METRICS])
+
+    def _dataset(self, event: Event) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # MLflow's digest has room for 36 characters; the whole sha256 is in the run's tags.
+        dataset = Dataset(
+            name=event["name"],
+            digest=event["sha256"][:_MAX_DIGEST],
+            source_type="local",
+            source=event["source"],
+            schema=json.dumps(_SCHEMAS[event["schema"]["kind"]](event["schema"])),
+            profile=json.dumps({"num_rows": event["rows"]}),
+        )
+        self._client.log_inputs(
+            self.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", event["context"])])]
+        )
+
+    def _artifact(self, event: Event) -> None:
+        self._client.log_artifact(self.run_id, str(self._directory / event["path"]))
+
+    def _model(self, event: Event) -> None:
+        """Upload the model folder as a logged model of the run, and register it."""
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        model = self._logged_model(event["path"])
+        if model.status != LoggedModelStatus.READY:
+            self._client.log_model_artifacts(model.model_id, str(self._directory / event["path"]))
+            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        if event["name"]:
+            self._register(event["name"], model, event["description"], event["tags"])
+
+    def _logged_model(self, name: str) -> Any:
+        """Return the run's logged model, made if it is not there."""
+        found = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
+        if found:
+            return found[0]
+        return self._client.create_logged_model(self._experiment_id, name, source_run_id=self.run_id)
+
+    def _register(self, name: str, model: Any, description: str, tags: Mapping[str, str]) -> None:
+        """Make the run's model a version of the registered model `name`, unless it is one."""
+        from mlflow.exceptions import MlflowException
+
+        if self._client.search_model_versions(f"run_id = '{self.run_id}' and name = '{name}'"):
+            return
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        self._client.create_model_version(
+            name,
+            source=model.artifact_location,
+            run_id=self.run_id,
+            model_id=model.model_id,
+            description=description,
+            tags=dict(tags),
+        )
+
+    def _end(self, event: Event) -> None:
+        self._client.set_terminated(self.run_id, _STATUS[event["status"]], event["time"])
+
+    def _published(self, event: Event) -> None:
+        """Nothing to send: the mark that all was sent."""
+
+
+def _table_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table's schema as MLflow's pages show it."""
+    types = {"numeric": "double", "text": "string"}
+    columns = [{"name": name, "type": types[kind], "required": True} for name, kind in schema["columns"].items()]
+    return {"mlflow_colspec": [*columns, {"name": schema["target"], "type": "string", "required": True}]}
+
+
+def _image_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an image array's schema as MLflow's pages show it."""
+    spec = {"dtype": schema["dtype"], "shape": [-1, *schema["shape"]]}
+    return {"mlflow_tensorspec": {"features": json.dumps([{"type": "tensor", "tensor-spec": spec}]), "targets": None}}
+
+
+_SCHEMAS = {"table": _table_schema, "images": _image_schema}
