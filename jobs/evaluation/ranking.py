@@ -106,10 +106,11 @@ class Ranking:
         return Curve(label, self.auc(), *_thin(np.append(0, self.fp) / self.n, np.append(0, self.tp) / self.m))
 
     def precision_recall(self, label: Label) -> Curve:
-        """Return the precision over the recall, up to the first threshold that finds all rows of the class."""
-        end = int(np.searchsorted(self.tp, self.m)) + 1
-        precision = self.tp[:end] / (self.tp + self.fp)[:end]
-        x, y = np.append(0, self.tp[:end] / self.m), np.append(precision[0], precision)
+        """Return the precision where recall grows: a step back to the recall before has the average precision below."""
+        grows = np.diff(self.tp, prepend=0) > 0
+        tp, fp = self.tp[grows], self.fp[grows]
+        precision = tp / (tp + fp)
+        x, y = np.append(0, tp / self.m), np.append(precision[0], precision)
         return Curve(label, self.average_precision(), *_thin(x, y))
 
 
