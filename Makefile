@@ -1,13 +1,54 @@
 # `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
 SHELL := /bin/bash
 PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
 LOCKS := containers/requirements
+STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
 
-.PHONY: lock
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+# Every package comes from the lock file by its hash; the project itself needs nothing more to be installed.
+$(STAMP): $(LOCKS)/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCKS)/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+setup: $(STAMP) ## make .venv from the hash-locked dependencies
+
+demo: $(STAMP) ## train both pipelines on data/ into an embedded MLflow store
+	$(BIN)/python -m jobs.demo
+
+test: lint $(STAMP) ## everything: linters, unit tests, TensorFlow, a real MLflow server, the containers
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP) ## the unit tests alone, under a minute
+	$(BIN)/python -m pytest -m "not tensorflow and not server and not containers"
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff format and mend what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(STAMP) ## our jobs against the plain functions, interleaved
+	$(BIN)/python benchmarks/run.py
+
+lock: UV := --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
 lock: ## resolve the hash-locked requirements again (needs uv)
 	uv pip compile $(UV) --extra cnn --extra server --group dev -o $(LOCKS)/dev.txt pyproject.toml
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/random-forest.txt pyproject.toml
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt --extra cnn -o $(LOCKS)/cnn.txt pyproject.toml
 	echo 'mlflow==3.17.2' | uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/mlflow.txt -
-lock: UV := --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: help setup demo test test-fast lint format bench lock clean

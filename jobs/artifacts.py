@@ -36,10 +36,10 @@ class RunDirectory:
         self.scratch = path / ".unfinished"
 
     @classmethod
-    def create(cls, runs_dir: Path, pipeline: str) -> "RunDirectory":
-        """Make a new one, named by time, pipeline and a random end, so that names sort and never meet."""
+    def create(cls, runs_dir: Path, name: str) -> "RunDirectory":
+        """Make a new one, named by time, `name` and a random end, so that names sort and never meet."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        directory = cls(runs_dir.absolute() / f"{stamp}-{pipeline}-{secrets.token_hex(3)}")
+        directory = cls(runs_dir.absolute() / f"{stamp}-{name}-{secrets.token_hex(3)}")
         try:
             directory.scratch.mkdir(parents=True)
         except OSError as error:

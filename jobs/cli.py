@@ -106,7 +106,7 @@ def evaluate(**settings: Any) -> NoReturn:
     """
     from jobs import runner
 
-    _carry_out(runner.evaluate, {"pipeline": None, **settings})
+    _carry_out(runner.evaluate, settings)
 
 
 @cli.command()

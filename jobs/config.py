@@ -28,8 +28,8 @@ class JobConfig:
 
     Parameters
     ----------
-    pipeline : name of a pipeline; for an evaluation, that of the model.
     data : the data file.
+    pipeline : name of a pipeline; an evaluation takes that of its model.
     model : only for an evaluation: a run directory, or an MLflow model URI.
     eval_data : file to evaluate on; then all of `data` is trained on.
     target : name of the label column (tables only).
@@ -45,8 +45,8 @@ class JobConfig:
     trust_pickle : load a model that is a pickle; unpickling can run any code.
     """
 
-    pipeline: str | None
     data: Path
+    pipeline: str = ""
     model: str | None = None
     eval_data: Path | None = None
     target: str = "target"

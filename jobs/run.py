@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jobs import tracking
+from jobs import pipelines, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.config import JobConfig
 from jobs.console import Console
@@ -39,6 +39,7 @@ class Run:
         self.settings: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
         self.notes: list[str] = []
+        self._started = time.monotonic()
         self._journal: Journal | None = None
         self._publisher: Publisher | None = None
 
@@ -93,6 +94,11 @@ class Run:
         if metrics:
             self.record("metrics", step=done, metrics={f"fit/{name}": value for name, value in metrics.items()})
 
+    def warn(self, note: str) -> None:
+        """Say something that a person should know, here and in the report."""
+        self.console.warning(note)
+        self.notes.append(note)
+
     def accept(self) -> None:
         """Note that the result passed."""
         self.result.status, self.result.exit_code = "finished", ExitCode.OK
@@ -111,6 +117,7 @@ class Run:
                 self._take(self._publisher.finish())
         if self._journal:
             self._journal.close()
+        result.seconds["total"] = round(time.monotonic() - self._started, 3)
         result.run_directory = str(self.directory.path)
         result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
         self.directory.write_text("result.json", result.to_json() + "\n")
@@ -140,16 +147,15 @@ class Run:
 
 def carry_out(config: JobConfig, job: str, work: Callable[[JobConfig, Run], None], console: Console) -> Result:
     """Do `work` as one run and return its end, whatever that is; no exception leaves this function."""
-    result = Result(job=job, pipeline=config.pipeline)
-    started = time.monotonic()
+    result = Result(job=job, pipeline=config.pipeline or None)
+    name = config.pipeline if config.pipeline in pipelines.names() else job
     run: Run | None = None
     try:
-        run = Run(config, RunDirectory.create(config.runs_dir, job), result, console)
+        run = Run(config, RunDirectory.create(config.runs_dir, name), result, console)
         config.check()
         work(config, run)
     except BaseException as error:  # noqa: BLE001 - the end must be true whatever it is, SystemExit and Ctrl-C too
         _note_failure(result, error, console)
-    result.seconds["total"] = round(time.monotonic() - started, 3)
     if run:
         _end(run)
     return result

@@ -10,6 +10,7 @@ from jobs import pipelines, provenance, resources, summary
 from jobs.config import JobConfig, parse_params
 from jobs.console import Console
 from jobs.datasets import Dataset, Schema, splits
+from jobs.errors import ExitCode
 from jobs.evaluation import Evaluation
 from jobs.pipelines import Fitted, Model, Pipeline
 from jobs.report import Report
@@ -58,6 +59,8 @@ def _evaluate(config: JobConfig, run: Run) -> None:
     with run.step("read"):
         holdout = _read(run, saved.pipeline, config.data, saved.schema)
         run.result.data = summary.data_facts(holdout)
+    if holdout.sha256 == saved.data_sha256:
+        run.warn(f"{config.data} is the file that the model was trained on: this is no test of it")
     _report(run, _test(run, model, holdout, saved.y_train), None)
 
 
@@ -108,7 +111,7 @@ def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray) -> Eval
         )
     run.result.metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
     run.record("metrics", step=0, metrics=summary.metric_points(evaluation))
-    run.console.info(summary.headline(evaluation))
+    run.console.info(summary.headline(evaluation, run.result.job))
     missed = [gate for gate in summary.gates(run.config, evaluation) if not gate.passed]
     if missed:
         run.reject("; ".join(f"{each.metric} {each.value} is under the gate {each.least}" for each in missed))
@@ -122,7 +125,7 @@ def _report(run: Run, evaluation: Evaluation, fitted: Fitted | None) -> None:
     with run.step("report"):
         report = Report(
             title=f"{run.result.pipeline}: {run.result.job} on {run.config.data.name}",
-            status=run.result.status,
+            status="finished" if run.result.exit_code == ExitCode.OK else "rejected",
             reason=run.result.reason,
             evaluation=evaluation,
             gates=summary.gates(run.config, evaluation),
@@ -134,4 +137,4 @@ def _report(run: Run, evaluation: Evaluation, fitted: Fitted | None) -> None:
         run.write_text("report.html", report.html())
         run.write_text("report.md", report.markdown())
         run.write_text("metrics.json", report.json())
-    run.record("tags", tags={"mlflow.note.content": summary.description(evaluation, run.result.reason)})
+    run.record("tags", tags={"mlflow.note.content": summary.description(evaluation, run.result)})

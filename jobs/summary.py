@@ -66,7 +66,7 @@ def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> d
     accepted = result.exit_code == ExitCode.OK
     return {
         "name": (config.model_name or result.pipeline) if accepted else None,
-        "description": headline(evaluation),
+        "description": headline(evaluation, result.job),
         "tags": {"accuracy": number(evaluation.metrics["accuracy"].value), "data_sha256": result.data["sha256"]},
     }
 
@@ -82,23 +82,28 @@ def metric_points(evaluation: Evaluation) -> dict[str, float]:
     return {name: value for name, value in points.items() if value is not None}
 
 
-def headline(evaluation: Evaluation) -> str:
+def headline(evaluation: Evaluation, job: str) -> str:
     """Return the result in one sentence."""
+    rows = f"{evaluation.n_samples:,} {'held-out rows' if job == 'train' else 'rows'}"
     accuracy = evaluation.metrics["accuracy"]
     return (
-        f"Accuracy {number(accuracy.value)} ({interval(accuracy)}) on {evaluation.n_samples:,} rows that were not "
-        f"trained on; always naming the most frequent class gives {number(evaluation.baseline['accuracy'])}."
+        f"Accuracy {number(accuracy.value)} (95 % interval {interval(accuracy)}) on {rows}; "
+        f"always naming the most frequent class gives {number(evaluation.baseline['accuracy'])}."
     )
 
 
-def description(evaluation: Evaluation, reason: str | None) -> str:
+def description(evaluation: Evaluation, result: Result) -> str:
     """Return the Markdown that MLflow shows on top of a run's page."""
     rows = [
         f"| {name} | {number(metric.value)} | {interval(metric)} | {number(evaluation.baseline[name])} |"
         for name, metric in evaluation.metrics.items()
     ]
     table = ["| metric | value | 95 % interval | baseline |", "|---|---:|---|---:|", *rows]
-    parts = [headline(evaluation), f"**Rejected**: {reason}" if reason else "", "\n".join(table)]
+    parts = [
+        headline(evaluation, result.job),
+        f"**Rejected**: {result.reason}" if result.reason else "",
+        "\n".join(table),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -98,13 +98,14 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model folder: its pipeline, and the schema and class counts of what it was trained on."""
+    """A model folder: its pipeline, and the schema, labels and digest of what it was trained on."""
 
     folder: Path
     pipeline_name: str
     pipeline: Pipeline
     schema: Schema
     y_train: np.ndarray
+    data_sha256: str
 
     def load(self, *, trust_pickle: bool) -> Model:
         """Read the model itself."""
@@ -159,6 +160,7 @@ def saver(name: str, pipeline: Pipeline, model: Model, train: Dataset, model_for
         pipeline.save(model, folder, train, model_format)
         counts = [int(np.count_nonzero(train.y == label)) for label in train.classes]
         card = {"mljobs": __version__, "pipeline": name, "schema": train.schema, "class_counts": counts}
+        card["data_sha256"] = train.sha256
         (folder / CARD).write_text(json.dumps(card))
 
     return save
@@ -173,9 +175,10 @@ def open_model(folder: Path) -> SavedModel:
         card = json.loads(path.read_bytes())
         name, schema = card["pipeline"], card["schema"]
         y_train = np.repeat(np.array(schema["classes"]), card["class_counts"])
+        sha256 = card["data_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no card of a model: {error!r}") from error
-    return SavedModel(folder, name, find(name), schema, y_train)
+    return SavedModel(folder, name, find(name), schema, y_train, sha256)
 
 
 def pinned(*distributions: str) -> list[str]:

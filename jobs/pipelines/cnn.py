@@ -151,7 +151,7 @@ def _batches(dataset: Dataset, classes: np.ndarray, batch_size: int, random_stat
     labels = np.searchsorted(classes, dataset.y)
     random = None if random_state is None else np.random.default_rng(random_state)
 
-    class Batches(keras.utils.PyDataset):
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is not typed
         def __init__(self) -> None:
             super().__init__()
             self.on_epoch_begin_order = np.arange(len(dataset))

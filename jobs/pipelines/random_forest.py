@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -179,7 +179,7 @@ def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
             f"{folder}/model.joblib is a pickle, and loading it can run any code: "
             "add --trust-pickle if you know who made it"
         )
-    return _load_pyfunc(str(folder / "model.joblib"))
+    return cast("Model", _load_pyfunc(str(folder / "model.joblib")))
 
 
 def _load_skops(path: Path) -> Model:
@@ -188,6 +188,6 @@ def _load_skops(path: Path) -> Model:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        return cast("Model", skops.io.load(path, trusted=list(TRUSTED_TYPES)))
     except UntrustedTypesFoundException as error:
         raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error

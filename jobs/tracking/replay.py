@@ -137,6 +137,7 @@ class Replay:
             model_id=model.model_id,
             description=description,
             tags=dict(tags),
+            await_creation_for=0,
         )
 
     def _end(self, event: Event) -> None:
