@@ -80,7 +80,7 @@ def example(n: int = 200, n_classes: int = 3, signal: float = 1.0, seed: int = 0
     return y_true, y_proba / y_proba.sum(axis=1, keepdims=True)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(predictions())
 def test_metrics_are_those_of_sklearn(drawn: Drawn) -> None:
     """All five values, their order and the tables equal `sklearn.metrics`, whatever occurs or is tied."""
@@ -99,7 +99,7 @@ def test_metrics_are_those_of_sklearn(drawn: Drawn) -> None:
     assert pytest.approx(np.array([*table, confusion.sum(axis=0)])) == np.array(columns[1:])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(predictions())
 def test_baseline_is_sklearns_dummy(drawn: Drawn) -> None:
     """The baseline is `DummyClassifier(strategy="prior")` fitted on the training labels."""
@@ -114,7 +114,7 @@ def test_baseline_is_sklearns_dummy(drawn: Drawn) -> None:
     assert pytest.approx(sklearn_metrics(y_true, y_pred, proba, classes), nan_ok=True) == baseline
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(predictions())
 def test_intervals_hold_their_value_and_stay_in_range(drawn: Drawn) -> None:
     """An interval contains its value, has a width unless the value can't vary, and never leaves [0, 1]."""
@@ -128,7 +128,7 @@ def test_intervals_hold_their_value_and_stay_in_range(drawn: Drawn) -> None:
     json.dumps(evaluation.to_json(), allow_nan=False)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(predictions())
 def test_curve_areas_are_those_of_sklearn(drawn: Drawn) -> None:
     """Each class's AUC and average precision equal scikit-learn's, and the points of a short curve its points."""

@@ -131,30 +131,29 @@ def rank_classes(
     """
     looked_at = range(1, 2) if len(labels) == 2 else range(len(labels))  # noqa: PLR2004
     rows = np.bincount(true, minlength=len(labels))
-    roc, precision_recall, lows = [], [], []
+    roc, precision_recall, sides = [], [], []
     influence, lone = np.zeros(len(true)), 0.0
     for k in looked_at:
         if 0 < rows[k] < len(true):
             ranking = Ranking.from_scores(scores_of(k), true == k)
             roc.append(ranking.roc(labels[k]))
             precision_recall.append(ranking.precision_recall(labels[k]))
-            lows.append(rank_all_right(ranking.m, ranking.n))
+            sides.append((ranking.m, ranking.n))
             influence += ranking.influence()
             lone += ranking.lone_variance()
     if not roc:
         return None, None, (), ()
     auc = sum(curve.area for curve in roc) / len(roc)
     variance = (float(influence @ influence) + lone) / len(roc) ** 2
-    return auc, _auc_interval(auc, variance, sum(lows) / len(lows)), tuple(roc), tuple(precision_recall)
+    return auc, _auc_interval(auc, variance, sides), tuple(roc), tuple(precision_recall)
 
 
-def _auc_interval(auc: float, variance: float, low_if_perfect: float) -> Interval:
+def _auc_interval(auc: float, variance: float, sides: list[tuple[int, int]]) -> Interval:
     """Return the interval of an AUC; the bound for a perfect ranking stands in where there is no variance to see."""
-    if auc >= 1:
-        return low_if_perfect, 1.0
-    if auc <= 0:
-        return 0.0, 1 - low_if_perfect
-    return logit_interval(auc, variance)
+    if 0 < auc < 1:
+        return logit_interval(auc, variance)
+    room = 1 - sum(rank_all_right(m, n) for m, n in sides) / len(sides)
+    return (1 - room, 1.0) if auc >= 1 else (0.0, room)
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,359 @@
+"""A page, Markdown and JSON tell the same; nothing in the data can break them or reach outside."""
+
+import html.parser
+import itertools
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from jobs.evaluation import Evaluation
+from jobs.report import Gate, Report, view
+from jobs.report.markdown import escape
+
+EVIL = '<script>alert("1")</script>'
+VOID = {"meta", "path", "rect", "use", "link", "br"}
+
+
+class Page(html.parser.HTMLParser):
+    """Reads a page: its tables as texts, its ids, tags, and whether every tag is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.open: list[str] = []
+        self.tables: list[list[list[str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag without content."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that the innermost tag is closed."""
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Collect the text of cells."""
+        if any(tag in {"td", "th"} for tag in self.open):
+            self.tables[-1][-1][-1] += data
+
+
+def evaluate(labels: Sequence[object], n: int = 300, signal: float = 2.0, seed: int = 0) -> Evaluation:
+    """Return the evaluation of a model that knows something of these classes."""
+    rng = np.random.default_rng(seed)
+    classes = np.array(labels)
+    y = rng.integers(0, len(classes), n)
+    scores = rng.normal(size=(n, len(classes)))
+    scores[np.arange(n), y] += signal
+    proba = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return Evaluation.from_predictions(classes[y], proba, classes, y_train=classes[y])
+
+
+def ten_classes() -> Report:
+    """Return a typical report of an image model."""
+    epochs = np.arange(10)
+    return Report(
+        title="cnn on images.npz",
+        status="finished",
+        evaluation=evaluate([f"kind {k}" for k in range(10)], n=5000),
+        gates=[Gate("accuracy", 0.5, 0.7123456789, passed=True)],
+        sections={"Data": {"Rows": "25,000", "SHA-256": "9f86d081" * 8}, "Settings": {"epochs": "10"}},
+        learning_curves={"loss": list(np.exp(-epochs / 3)), "val_loss": list(np.exp(-epochs / 4))},
+        notes=["Pixels were divided by 255."],
+    )
+
+
+def rejected() -> Report:
+    """Return a report full of names that try to break it."""
+    return Report(
+        title=f"random_forest on {EVIL}.csv",
+        status="rejected",
+        reason=f"Accuracy is under 0.9 for {EVIL} & more.",
+        evaluation=evaluate([EVIL, "a|b*c_d_ `x` $x^2$", "長い名前\n\u202e" * 20], n=40, signal=0.3),
+        gates=[("accuracy", 0.9, 0.4, False), ("roc_auc", 0.5, None, False)],
+        sections={EVIL: {EVIL: EVIL}},
+        importances={EVIL: 0.5, **{f"column {k} {'x' * k}": 0.5 / 499 for k in range(498)}, "broken": math.nan},
+        notes=[EVIL],
+    )
+
+
+REPORTS = {
+    "ten": ten_classes,
+    "rejected": rejected,
+    "two": lambda: Report("two", "finished", evaluate([False, True]), importances={"only": 0.0}),
+    "integers": lambda: Report("seven", "finished", evaluate(list(range(7)))),
+    "thirty": lambda: Report("thirty", "finished", evaluate([f"k{k}" for k in range(30)])),
+    "many": lambda: Report("many", "finished", evaluate([f"k{k}" for k in range(150)], n=2000)),
+    "perfect": lambda: Report("perfect", "finished", evaluate([f"k{k}" for k in range(40)], n=900, signal=99)),
+    "one row": lambda: Report("one", "finished", evaluate(["a", "b"], n=1)),
+    "one epoch": lambda: Report(
+        "one", "finished", evaluate(["a", "b"]), learning_curves={"loss": [3.2], "val_loss": [math.nan], "lr": []}
+    ),
+    "diverged": lambda: Report(
+        "one",
+        "finished",
+        evaluate(["a", "b"]),
+        learning_curves={"loss": [1.0, math.inf, math.nan], "<b>": [0.408, 0.41]},
+    ),
+}
+
+
+@pytest.fixture(params=REPORTS.values(), ids=REPORTS)
+def report(request: pytest.FixtureRequest) -> Report:
+    """Return each kind of report."""
+    made = request.param()
+    assert isinstance(made, Report)
+    return made
+
+
+def markdown_tables(text: str) -> list[list[list[str]]]:
+    """Return the cells of the tables, unescaped."""
+    tables: list[list[list[str]]] = [[]]
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            tables.append([])
+        elif not re.fullmatch(r"[|:\- ]+", line):
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            tables[-1].append([re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells])
+    return [table for table in tables if table]
+
+
+def test_page_is_whole_and_reaches_nowhere(report: Report) -> None:
+    """Tags are closed, ids unique, and there is no script, no address and no file to load."""
+    text = report.html()
+    page = Page(text)
+    assert page.open == []
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert not {"script", "img", "link", "iframe", "object", "image"} & set(page.tags)
+    assert "http://" not in text
+    assert "https://" not in text
+    assert re.findall(r"url\((?!#)", text) == []
+    assert [
+        value for name, value in page.attributes if name in {"src", "href"} and not str(value).startswith("#")
+    ] == []
+    assert ("lang", "en") in page.attributes
+    assert ("content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+
+
+def test_page_is_the_same_every_time(report: Report) -> None:
+    """Equal input gives equal bytes, and matplotlib's settings are left alone."""
+    before = dict(mpl.rcParams)
+    assert report.html() == report.html()
+    assert dict(mpl.rcParams) == before
+
+
+def test_all_three_have_the_same_numbers(report: Report) -> None:
+    """Metrics, intervals, baseline, gates and classes of page and Markdown are those of the JSON, rounded."""
+    content = json.loads(report.json())
+    number = view.number
+    metrics = [
+        [
+            number(metric["value"]),
+            "–" if metric["low"] is None else f"{number(metric['low'])} to {number(metric['high'])}",  # noqa: RUF001
+            number(content["baseline"][name]),
+        ]
+        for name, metric in content["metrics"].items()
+    ]
+    classes = {
+        (view.name(row["label"]), *(number(row[key]) for key in ("precision", "recall", "f1")))
+        for row in content["per_class"]
+    }
+    for tables in (Page(report.html()).tables, markdown_tables(report.markdown())):
+        by_header = {table[0][0]: table[1:] for table in tables}
+        assert metrics == [row[1:4] for row in by_header["Metric"]]
+        assert {tuple(row[:4]) for row in by_header["Class"]} <= classes
+        gates = [[f"{gate['least']:.8g}", gate["passed"]] for gate in content["gates"]]
+        assert gates == [[row[1], row[3] == "yes"] for row in by_header.get("Gate", [])]
+
+
+@pytest.mark.parametrize("kind", ["ten", "rejected", "integers"])
+def test_confusion_matrix_is_the_same_in_all_three(kind: str) -> None:
+    """Up to a dozen classes each reader gets every count."""
+    report = REPORTS[kind]()
+    expected = json.loads(report.json())["confusion"]
+    for tables in (Page(report.html()).tables, markdown_tables(report.markdown())):
+        (matrix,) = (table for table in tables if table[0][0].startswith("true") or table[0][0].startswith("True ↓"))
+        assert expected == [[int(cell) for cell in row[1:]] for row in matrix[1:]]
+
+
+def test_names_from_the_data_are_text() -> None:
+    """A script in a label, a column, a title, a fact or a note is shown, not run."""
+    report = rejected()
+    assert "<script" not in report.html()
+    assert report.html().count("&lt;script&gt;") > 10
+    assert re.findall(r"(?<!\\)<", report.markdown()) == []
+    assert "\u202e" not in report.html() + report.markdown()
+    assert EVIL in json.loads(report.json())["importances"]
+
+
+def test_a_rejected_run_says_so_first() -> None:
+    """The verdict and its reason come before any number."""
+    report = rejected()
+    assert report.html().index("Rejected") < report.html().index("Accuracy is under 0.9") < report.html().index("<h2>")
+    assert (
+        report.markdown().index("**Rejected.**") < report.markdown().index("Reason:") < report.markdown().index("## ")
+    )
+    assert json.loads(report.json())["status"] == "rejected"
+
+
+def test_the_verdict_compares_with_guessing() -> None:
+    """The sentence names accuracy, interval, rows and baseline, and claims no more than the interval allows."""
+    good, poor = evaluate(["a", "b"], n=400, signal=3), evaluate(["a", "b"], n=30, signal=0, seed=1)
+    assert re.fullmatch(
+        r"The model is right on 9\d\.\d% of 400 held-out rows \(95% interval 9\d\.\d% to 9\d\.\d%\): "
+        r"clearly better than always answering the most frequent class \(5\d\.\d%\)\.",
+        view.verdict(good),
+    )
+    assert "not clearly better than" in view.verdict(poor)
+    assert "This holdout has 30 rows: one more right answer moves the accuracy by 3.3 points." in view.holdout(30)
+    assert "This holdout has 1 row: " in view.holdout(1)
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "percent"),
+    [
+        (1, "1.0000", "100.0%"),
+        (0.99996, "0.99996", "99.996%"),
+        (0.00001, "0.00001", "0.001%"),
+        (0.5, "0.5000", "50.0%"),
+    ],
+)
+def test_rounding_never_says_all_or_none(value: float, number: str, percent: str) -> None:
+    """A value near 1 or 0 is not rounded to it."""
+    assert number == view.number(value)
+    assert percent == view.percent(value)
+
+
+def test_many_classes_are_told_by_their_worst() -> None:
+    """The page of 150 classes stays short: the worst classes, the most frequent mistakes, the mean curve."""
+    report = REPORTS["many"]()
+    tables = {table[0][0]: table[1:] for table in Page(report.html()).tables}
+    assert len(tables["Class"]) == 20
+    assert len(tables["True class"]) == 10
+    f1 = sorted(row["f1"] for row in json.loads(report.json())["per_class"] if row["support"])
+    assert [view.number(value) for value in f1[:20]] == [row[3] for row in tables["Class"]]
+    assert "mean of 150 classes" in report.html()
+    assert len(report.html()) < 100_000
+
+
+def test_the_typical_page_is_small() -> None:
+    """Ten classes with all their curves take less than 100 kB."""
+    assert len(ten_classes().html().encode()) < 100_000
+
+
+def test_importances_are_the_greatest_with_the_rest_named() -> None:
+    """Of 500 features the page shows 20, greatest first, and the sum of the others."""
+    table, shares, rest = view.importances({f"f{k}": k / 124_750 for k in range(500)})
+    assert [row[0] for row in table.rows[:2]] == ["f499", "f498"]
+    assert len(table.rows) == len(shares) == 20
+    assert rest == f"The other 480 features together: {sum(range(480)) / 124_750:.4f}."
+
+
+def test_axis_numbers_are_not_rounded_with_the_coordinates() -> None:
+    """Shortening the drawing leaves its texts alone."""
+    assert re.search(r"<text[^>]*>0\.4085</text>", REPORTS["diverged"]().html())
+
+
+def test_plots_have_texts_for_those_who_do_not_see_them() -> None:
+    """Each drawing is an image with a title that tells its figures; the rest is hidden."""
+    text = ten_classes().html()
+    titles = re.findall(r'<svg role="img" aria-label="([^"]+)" viewBox="[^"]+"><title>\1</title>', text)
+    assert len(titles) == 3
+    assert "mean of 10 classes, area under the curve 0." in titles[0]
+    assert len(re.findall(r"<svg", text)) == 3 + len(re.findall(r'aria-hidden="true"', text))
+
+
+def test_colours_have_contrast() -> None:
+    """Text has at least 4.5:1 and lines at least 3:1 against the page, light and dark (WCAG 2.2, 1.4.3 and 1.4.11)."""
+    text = ten_classes().html()
+    for rule in re.findall(r":root \{ (--paper[^}]*--c5[^}]*)\}", text)[:2]:
+        colours = dict(re.findall(r"--(\w+): (#\w+)", rule))
+        for name, ground in itertools.product(["ink", "soft", "good", "bad"], ["paper", "band"]):
+            assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+        for k in range(6):
+            assert contrast(colours[f"c{k}"], colours["paper"]) >= 3, k
+        for name in ("right", "wrong"):
+            assert contrast(colours["ink"], mixed(colours[name], colours["paper"], 0.6)) >= 4.5, name
+
+
+def channels(colour: str) -> list[float]:
+    """Return red, green and blue from 0 to 1."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    return [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+
+
+def mixed(colour: str, ground: str, share: float) -> str:
+    """Return what CSS's `color-mix(in srgb, ...)` makes."""
+    pairs = zip(channels(colour), channels(ground), strict=True)
+    return "#" + "".join(f"{round(255 * (share * a + (1 - share) * b)):02x}" for a, b in pairs)
+
+
+def contrast(first: str, second: str) -> float:
+    """Return WCAG's contrast ratio."""
+    dark, light = sorted(
+        sum(
+            w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+            for w, c in zip(weights, colour, strict=True)
+        )
+        for colour in (channels(first), channels(second))
+        for weights in [(0.2126, 0.7152, 0.0722)]
+    )
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("val_loss", "val_loss"),
+        ("__init__", r"\_\_init\_\_"),
+        ("a|b", r"a\|b"),
+        ("*x* [y](z)", r"\*x\* \[y\](z)"),
+        ("two\nlines", "two lines"),
+        ("-1.5 %", "-1.5 %"),
+    ],
+)
+def test_markdown_escapes_only_what_it_must(text: str, expected: str) -> None:
+    """Names stay readable in a terminal."""
+    assert expected == escape(text)
+
+
+def test_json_is_strict() -> None:
+    """What is not a number is null; numpy's floats are numbers."""
+    content = json.loads(REPORTS["diverged"]().json(), parse_constant=pytest.fail)
+    assert content["learning_curves"] == {"loss": [1.0, None, None], "<b>": [0.408, 0.41]}
+    assert content["gates"] == []
+
+
+def test_nothing_heavy_is_imported_before_a_page_is_made() -> None:
+    """Importing the report does not import matplotlib, and making one does not import pyplot."""
+    code = (
+        "import sys, jobs.report; sys.exit(any(m in sys.modules for m in ('matplotlib', 'jinja2', 'scipy', 'sklearn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = "import sys, test_report; test_report.ten_classes().html(); sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parent).returncode == 0
