@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,10 +114,10 @@ def known_label(text: str, classes: Sequence[Any], decimal: str = ".") -> Any:
     return label if label in classes else None
 
 
-def refuse_unknown(path: Path, row: int, label: Any, classes: Sequence[Any]) -> None:
+def refuse_unknown(where: str, label: Any, classes: Sequence[Any]) -> None:
     """Raise DataError for a label that the model was not trained on."""
     raise DataError(
-        f"{path}, data row {row}: label {show(label)} is not one the model was trained on; it knows "
+        f"{where}: label {show(label)} is not one the model was trained on; it knows "
         f"{show_some(np.array(classes))}; correct the label or leave the row out"
     )
 

@@ -226,7 +226,7 @@ def _match_labels(file: _File, codes: np.ndarray, texts: list[str], schema: Sche
     found = [known_label(text, known, file.dialect.decimal) for text in texts]
     if None in found:
         code = found.index(None)
-        refuse_unknown(file.path, int(np.argmax(codes == code)) + 1, texts[code], known)
+        refuse_unknown(f"{file.path}, data row {np.argmax(codes == code) + 1}", texts[code], known)
     classes = np.array(known)
     return np.array(found, dtype=classes.dtype)[codes], classes
 

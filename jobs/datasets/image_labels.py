@@ -1,0 +1,83 @@
+"""The labels of an NPZ: numbers, truth values, text or one-hot, as one array of classes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jobs.errors import DataError
+
+TOO_LARGE = 2.0**63
+
+
+def read_labels(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Return labels as int64, bool or fixed-width str, shape (N,), in memory.
+
+    Parameters
+    ----------
+    path : for messages.
+    labels : shape (N,) or (N, 1), or one-hot, shape (N, n_classes): there the position of the 1 becomes the label.
+
+    Raises
+    ------
+    DataError
+        For other shapes, fractions, missing labels, and dtypes that are no labels.
+    """
+    if labels.dtype.kind not in "buifSU":
+        raise DataError(f"{path}: labels are {labels.dtype}; expected integers, bools or text")
+    if labels.ndim == 2 and labels.shape[1] == 1:  # noqa: PLR2004
+        labels = labels[:, 0]
+    if labels.ndim == 2:  # noqa: PLR2004
+        return _from_one_hot(path, labels)
+    if labels.ndim != 1:
+        raise DataError(f"{path}: labels have shape {labels.shape}; expected (N,), (N, 1) or one-hot (N, n_classes)")
+    return _from_values(path, labels)
+
+
+def _from_one_hot(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Return the position of the only 1 of each row."""
+    if labels.dtype.kind in "SU" or labels.shape[1] == 0:
+        raise DataError(f"{path}: labels have shape {labels.shape} of {labels.dtype}; expected one label an image")
+    fits = ((labels != 0).sum(axis=1) == 1) & ((labels == 1).sum(axis=1) == 1)
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise DataError(
+            f"{path}: labels have shape {labels.shape}, but row {row} (counted from 0) is not one-hot: "
+            "expected a single 1 among zeros"
+        )
+    return labels.argmax(axis=1).astype(np.int64)
+
+
+def _from_values(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Return one label a row as one of the three dtypes."""
+    kind = labels.dtype.kind
+    if kind == "b":
+        return labels.astype(np.bool_)
+    if kind == "U":
+        return labels.astype(labels.dtype.newbyteorder("="))
+    if kind == "S":
+        return _decode(path, labels)
+    if kind == "f":
+        _check_integral(path, labels)
+    if kind in "uf" and len(labels) and float(np.abs(labels).max()) >= TOO_LARGE:
+        raise DataError(f"{path}: label {labels[np.abs(labels).argmax()]} is too large; expected 64-bit integers")
+    return labels.astype(np.int64)
+
+
+def _decode(path: Path, labels: np.ndarray) -> np.ndarray:
+    """Return bytes as text."""
+    try:
+        text: np.ndarray = np.strings.decode(np.array(labels), "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: labels are bytes that are no UTF-8 text ({error.reason})") from None
+    return text
+
+
+def _check_integral(path: Path, labels: np.ndarray) -> None:
+    """Raise DataError for missing labels and fractions."""
+    with np.errstate(invalid="ignore"):
+        fits = np.isfinite(labels) & (labels == np.trunc(labels))
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise DataError(
+            f"{path}: label {labels[row]} in row {row} (counted from 0) is no class; expected integers, bools or text"
+        )

@@ -1,0 +1,181 @@
+"""An NPZ of images and labels as a `Dataset`; the pixels stay on disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from jobs.datasets import Dataset, Schema, sha256_of
+from jobs.datasets.image_labels import read_labels
+from jobs.datasets.labels import check_classes, refuse_unknown
+from jobs.datasets.npz import open_npz
+from jobs.errors import DataError
+
+CHANNELS = (1, 3, 4)
+SCAN_BYTES = 16 << 20
+RANK = 4
+
+
+class ImageRows:
+    """Images on disk, read batch by batch.
+
+    Parameters
+    ----------
+    array : array-like, usually a read-only map, shape (n, height, width) or (n, height, width, channels).
+    rows : which of them, in this order, shape (n_rows,), int64; all if None.
+    """
+
+    def __init__(self, array: np.ndarray, rows: np.ndarray | None = None) -> None:
+        self._array = array if array.ndim == RANK else array[..., np.newaxis]
+        self._rows = rows
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of images, height, width, channels."""
+        height, width, channels = self._array.shape[1:]
+        return len(self), height, width, channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of batches: that on disk, but uint8 for bool and float32 for wider floats."""
+        stored = self._array.dtype
+        if stored.kind == "b":
+            return np.dtype(np.uint8)
+        if stored.kind == "f" and stored.itemsize > np.dtype(np.float32).itemsize:
+            return np.dtype(np.float32)
+        return stored.newbyteorder("=")
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._array) if self._rows is None else len(self._rows)
+
+    def take(self, indices: np.ndarray) -> Self:
+        """Return the images at `indices`, in that order; no pixel is read."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return type(self)(self._array, rows if self._rows is None else self._rows[rows])
+
+    def batch(self, start: int, stop: int) -> np.ndarray:
+        """Read images `start` to `stop` (excluded); contiguous, shape (n, height, width, channels)."""
+        chosen = slice(start, stop) if self._rows is None else self._rows[start:stop]
+        with np.errstate(over="ignore"):
+            return np.array(self._array[chosen], dtype=self.dtype, order="C")
+
+
+def read_npz(path: Path, *, schema: Schema | None, scratch: Path) -> Dataset:
+    """Read and check images with their labels.
+
+    Parameters
+    ----------
+    path : an NPZ with `images`, shape (N, height, width) or (N, height, width, channels), 1, 3 or 4 channels, any
+        integer, float or bool dtype; and `labels`, shape (N,) or (N, 1): integers, integral floats, bools or text, or
+        one-hot, shape (N, n_classes).
+    schema : that of the training data if these images are for an evaluation: the same height, width and channels and
+        no other labels are expected then, but neither a minimum of images nor of classes.
+    scratch : folder in which compressed arrays are unpacked, into files without a name.
+
+    Returns
+    -------
+    Dataset
+        `X`: `ImageRows`; `y`: int64, bool or fixed-width str.
+
+    Raises
+    ------
+    DataError
+        When the file breaks the contract.
+    NoInputError
+        When the file is missing or unreadable.
+    FitError
+        When it can't be unpacked into `scratch`.
+    """
+    with open_npz(path) as npz:
+        images, labels = npz.array("images", scratch), npz.array("labels", scratch)
+    _check_shape(path, images)
+    y = read_labels(path, labels)
+    if len(images) != len(y):
+        raise DataError(f"{path}: expected as many labels as images, found {len(y):,} and {len(images):,}")
+    X = ImageRows(images)
+    classes = _learn_classes(path, y) if schema is None else _match(path, X, y, schema)
+    low, high = _pixel_range(path, X)
+    if schema is None and low == high:
+        raise DataError(f"{path}: all pixels of all images are {low}; expected images that differ")
+    notes = () if schema is None else _notes(schema, low, high)
+    own = {
+        "kind": "images",
+        "shape": list(X.shape[1:]),
+        "dtype": str(X.dtype),
+        "pixel_range": [low, high],
+        "classes": classes.tolist(),
+    }
+    return Dataset(path, sha256_of(path), X, y.astype(classes.dtype), classes, schema or own, notes)
+
+
+def _check_shape(path: Path, images: np.ndarray) -> None:
+    """Raise DataError for arrays that are no images."""
+    shape = images.shape
+    if images.dtype.kind not in "buif":
+        raise DataError(f"{path}: images are {images.dtype}; expected integers, floats or bools")
+    if images.ndim not in (RANK - 1, RANK):
+        raise DataError(
+            f"{path}: images have shape {shape}; expected (N, height, width) or (N, height, width, channels)"
+        )
+    if images.ndim == RANK and shape[3] not in CHANNELS:
+        hint = "; move the channels to the end with np.moveaxis(images, 1, -1)" if shape[1] in CHANNELS else ""
+        raise DataError(f"{path}: images have {shape[3]} channels (shape {shape}); expected 1, 3 or 4{hint}")
+    if 0 in shape:
+        raise DataError(f"{path}: images have shape {shape}; expected no axis of size 0")
+
+
+def _learn_classes(path: Path, y: np.ndarray) -> np.ndarray:
+    """Return the classes of training data."""
+    classes, counts = np.unique(y, return_counts=True)
+    check_classes(f"{path}, labels", classes, counts)
+    return classes
+
+
+def _match(path: Path, X: ImageRows, y: np.ndarray, schema: Schema) -> np.ndarray:
+    """Return the model's classes; raise DataError if images or labels are others than it was trained on."""
+    if list(X.shape[1:]) != list(schema["shape"]):
+        raise DataError(
+            f"{path}: images have height, width, channels {X.shape[1:]}; expected {tuple(schema['shape'])}, "
+            "which the model was trained on"
+        )
+    classes = np.array(schema["classes"])
+    # Without a common type (text against numbers) NumPy finds none of them.
+    known = np.isin(y, classes) if (y.dtype.kind == "U") == (classes.dtype.kind == "U") else np.zeros(len(y), bool)
+    if not known.all():
+        row = int(np.argmin(known))
+        refuse_unknown(f"{path}, image {row} (counted from 0)", y[row], schema["classes"])
+    return classes
+
+
+def _pixel_range(path: Path, X: ImageRows) -> tuple[float, float]:
+    """Return the least and the greatest pixel; raise DataError for NaN and infinity."""
+    lows, highs = [], []
+    for start, block in _blocks(X):
+        finite = np.isfinite(block).all(axis=(1, 2, 3))
+        if not finite.all():
+            image = start + int(np.argmin(finite))
+            raise DataError(
+                f"{path}, image {image} (counted from 0): its pixels are not all finite in 32-bit floats; "
+                "replace NaN and infinity, or leave the image out"
+            )
+        lows.append(block.min().item())
+        highs.append(block.max().item())
+    return min(lows), max(highs)
+
+
+def _blocks(X: ImageRows) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the first index and the pixels of some images at a time."""
+    _, *shape = X.shape
+    step = max(1, SCAN_BYTES // (int(np.prod(shape)) * X.dtype.itemsize))
+    for start in range(0, len(X), step):
+        yield start, X.batch(start, start + step)
+
+
+def _notes(schema: Schema, low: float, high: float) -> tuple[str, ...]:
+    """Return a warning if the pixels lie far outside of those that the model was trained on."""
+    least, most = schema["pixel_range"]
+    if max(abs(low), abs(high)) > 1 >= max(abs(least), abs(most)) or max(abs(low), abs(high)) <= 1 < abs(most):
+        return (f"Pixels range from {low} to {high}, those of the training data from {least} to {most}.",)
+    return ()
