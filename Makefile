@@ -20,7 +20,12 @@ $(STAMP): $(LOCKS)/dev.txt pyproject.toml
 setup: $(STAMP) ## make .venv from the hash-locked dependencies
 
 demo: $(STAMP) ## train both pipelines on data/ into an embedded MLflow store
-	$(BIN)/python -m jobs.demo
+	@mkdir -p demo
+	@$(DEMO) $(BIN)/mljobs train random-forest data/mock_data.csv > /dev/null
+	@$(DEMO) $(BIN)/mljobs train cnn data/mock_data.npz > /dev/null
+	@echo && $(BIN)/mljobs runs demo/runs
+	@echo && echo 'To see them in MLflow:' && echo '  cd demo && ../$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db'
+demo: DEMO := MLFLOW_TRACKING_URI=sqlite:///$(CURDIR)/demo/mlflow.db MLJOBS_RUNS_DIR=demo/runs
 
 test: lint $(STAMP) ## everything: linters, unit tests, TensorFlow, a real MLflow server, the containers
 	$(BIN)/python -m pytest

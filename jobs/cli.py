@@ -38,6 +38,9 @@ _log_format = _option(
 )
 
 
+_runs_dir = click.argument("runs_dir", type=_PATH, default=Path("runs"), envvar="MLJOBS_RUNS_DIR")
+
+
 def _job_options(command: F) -> F:
     """Add the options that all jobs have."""
     options = (
@@ -142,7 +145,16 @@ def doctor(log_format: LogFormat) -> None:
 
 
 @cli.command()
-@click.argument("runs_dir", type=_PATH, default=Path("runs"), envvar="MLJOBS_RUNS_DIR")
+@_runs_dir
+def runs(runs_dir: Path) -> None:
+    """List the runs in RUNS_DIR."""
+    from jobs import listing
+
+    _exit_on_error(lambda: click.echo(listing.table(runs_dir)))
+
+
+@cli.command()
+@_runs_dir
 @_log_format
 def sync(runs_dir: Path, log_format: LogFormat) -> None:
     """Publish the runs in RUNS_DIR that are not in MLflow yet."""

@@ -147,7 +147,7 @@ class Run:
 
 def carry_out(config: JobConfig, job: str, work: Callable[[JobConfig, Run], None], console: Console) -> Result:
     """Do `work` as one run and return its end, whatever that is; no exception leaves this function."""
-    result = Result(job=job, pipeline=config.pipeline or None)
+    result = Result(job=job, pipeline=config.pipeline or None, data={"path": str(config.data)})
     name = config.pipeline if config.pipeline in pipelines.names() else job
     run: Run | None = None
     try:
