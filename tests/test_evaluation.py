@@ -308,3 +308,10 @@ def test_shapes_must_fit(shape: tuple[int, int]) -> None:
         Evaluation.from_predictions(
             np.arange(shape[0] and 2), np.zeros(shape), np.array([0, 1]), y_train=np.array([0, 1])
         )
+
+
+def test_interval_of_f1_does_not_sink_with_few_rows_per_class() -> None:
+    """With 20 rows a class the bootstrap's own bias is taken out, so the value is not at the interval's upper end."""
+    y_true, y_proba = example(n=1000, n_classes=50, signal=2.0)
+    f1 = Evaluation.from_predictions(y_true, y_proba, np.arange(50), y_train=y_true).metrics["f1_macro"]
+    assert 0.3 < (f1.value - f1.low) / (f1.high - f1.low) < 0.7

@@ -4,8 +4,8 @@ import numpy as np
 
 from jobs.evaluation.ranking import Label
 
-FEW = 5
-"""A class with fewer rows than this in the holdout gets a note."""
+FEW = 10
+"""A class with fewer rows than this in the holdout gets a note: its intervals are too narrow then."""
 
 NAMED = 5
 """Most labels that a note names."""
