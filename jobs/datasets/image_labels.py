@@ -44,16 +44,16 @@ def _from_one_hot(path: Path, labels: np.ndarray) -> np.ndarray:
             f"{path}: labels have shape {labels.shape}, but row {row} (counted from 0) is not one-hot: "
             "expected a single 1 among zeros"
         )
-    return labels.argmax(axis=1).astype(np.int64)
+    return np.asarray(labels.argmax(axis=1), dtype=np.int64)
 
 
 def _from_values(path: Path, labels: np.ndarray) -> np.ndarray:
     """Return one label a row as one of the three dtypes."""
     kind = labels.dtype.kind
     if kind == "b":
-        return labels.astype(np.bool_)
+        return np.array(labels, dtype=np.bool_)
     if kind == "U":
-        return labels.astype(labels.dtype.newbyteorder("="))
+        return np.array(labels, dtype=labels.dtype.newbyteorder("="))
     if kind == "S":
         return _decode(path, labels)
     if kind == "f":
