@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -71,9 +71,10 @@ def unit_square(name: str, alt: str, labels: tuple[str, str], lines: Sequence[Li
             axes.plot([0, 1], [0, 1], color=_GRID, linewidth=1.2)
         for line in reversed(lines):
             axes.plot(line.x, line.y, drawstyle="steps-pre" if line.steps else "default", **_look(line))
+        axes.set_position((0.14, 0.13, 0.84, 0.85))
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=labels[0], ylabel=labels[1], aspect="equal")
 
-    return _svg(name, alt, (3.6, 3.4), draw)
+    return _svg(name, alt, (3.6, 3.56), draw)
 
 
 def per_epoch(name: str, alt: str, lines: Sequence[Line]) -> Markup:
@@ -83,9 +84,10 @@ def per_epoch(name: str, alt: str, lines: Sequence[Line]) -> Markup:
         for line in reversed(lines):
             axes.plot(line.x, line.y, marker="o" if len(line.x) < 30 else "", markersize=3, **_look(line))  # noqa: PLR2004
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_formatter("{x:.6g}")
         axes.set_xlabel("epoch")
 
-    return _svg(name, alt, (3.6, 2.6), draw)
+    return _svg(name, alt, (3.6, 2.6), draw, layout="constrained")
 
 
 def _look(line: Line) -> dict[str, Any]:
@@ -94,12 +96,18 @@ def _look(line: Line) -> dict[str, Any]:
     return {"color": f"#00010{line.series}", "linestyle": (0, dashes) if dashes else "-"}
 
 
-def _svg(name: str, alt: str, size: tuple[float, float], draw: Callable[[Axes], None]) -> Markup:
+def _svg(
+    name: str,
+    alt: str,
+    size: tuple[float, float],
+    draw: Callable[[Axes], None],
+    layout: Literal["constrained"] | None = None,
+) -> Markup:
     """Return what `draw(axes)` draws as an SVG element that a page can hold; equal input gives equal bytes."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update({**_STYLE, "svg.hashsalt": name})
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout=layout)
         draw(figure.add_subplot())
         text = io.StringIO()
         nothing = dict.fromkeys(["Date", "Creator", "Format", "Type"])
