@@ -57,7 +57,7 @@ class RunDirectory:
             fill(aside)
             _sync(aside)
             aside.replace(self.path / name)
-            _sync_folder(self.path)
+            _sync_one(self.path)
         except OSError as error:
             raise OutputError(_cannot_write(self.path / name, error)) from error
         return Artifact(name, *_measure(self.path / name))
@@ -86,12 +86,12 @@ def _files(path: Path) -> list[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until all files below `path` are on the disk."""
-    for each in _files(path):
-        _sync_folder(each)
+    """Wait until `path`, and all files and folders below it, are on the disk."""
+    for each in (path, *path.rglob("*")):
+        _sync_one(each)
 
 
-def _sync_folder(path: Path) -> None:
+def _sync_one(path: Path) -> None:
     """Wait until one file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

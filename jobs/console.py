@@ -1,6 +1,7 @@
 """What a person or a log collector sees on stderr while a job runs; stdout belongs to the result."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ class Console:
 
     Parameters
     ----------
-    stream : where to write; stderr if None.
+    stream : where to write; stderr if None. One that can't be written any more does not end a job.
     log_format : `text` for people, `json` for one object a line.
     """
 
@@ -46,8 +47,7 @@ class Console:
         if self._live:
             filled = self._BAR_WIDTH * done // total
             bar = "#" * filled + "." * (self._BAR_WIDTH - filled)
-            self._stream.write(f"\r\033[K  [{bar}] {unit} {done}/{total}{_facts(metrics)}")
-            self._stream.flush()
+            self._write(f"\r\033[K  [{bar}] {unit} {done}/{total}{_facts(metrics)}")
             self._bar_shown = True
         elif done == total or time.monotonic() - self._last_progress >= self._SECONDS_BETWEEN_LINES:
             self._last_progress = time.monotonic()
@@ -56,10 +56,17 @@ class Console:
     def _line(self, level: str, message: str, facts: Mapping[str, Any]) -> None:
         """Write one line, below a bar that is shown."""
         if self._bar_shown:
-            self._stream.write("\n")
+            self._write("\n")
             self._bar_shown = False
-        self._stream.write((self._as_json if self._json else self._as_text)(level, message, facts) + "\n")
-        self._stream.flush()
+        self._write((self._as_json if self._json else self._as_text)(level, message, facts) + "\n")
+
+    def _write(self, text: str) -> None:
+        """Write at once; a full disk or a closed pipe behind the log costs the log, not the job."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            give_up(self._stream)
 
     @staticmethod
     def _as_json(level: str, message: str, facts: Mapping[str, Any]) -> str:
@@ -72,6 +79,13 @@ class Console:
         """Return `12:00:00 message (fact 1, other 2)`; other levels than info are named."""
         moment = datetime.now(UTC).strftime("%H:%M:%SZ")
         return f"{moment} {'' if level == 'info' else level + ': '}{message}{_facts(facts)}"
+
+
+def give_up(stream: TextIO) -> None:
+    """Send to nowhere what a stream still holds and gets; else Python, failing to flush it, would exit with 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _facts(facts: Mapping[str, Any]) -> str:

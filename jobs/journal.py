@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +32,36 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = path.open("ab", buffering=0)
+        self._file.truncate(_end_of_last_line(path))
 
     def append(self, event: str, **fields: Any) -> Event:
-        """Write one event through to the disk and return it; raise OSError if that fails."""
+        """Write one event through to the disk and return it; raise OSError, with nothing written, if that fails."""
         record = {"event": event, "time": now(), **fields}
-        os.write(self._descriptor, (json.dumps(record, allow_nan=False) + "\n").encode())
-        os.fsync(self._descriptor)
+        line = (json.dumps(record, allow_nan=False) + "\n").encode()
+        before = self._file.seek(0, os.SEEK_END)
+        try:
+            _write_all(self._file, line)
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(before)
+            raise
         return record
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        self._file.close()
+
+
+def _end_of_last_line(path: Path) -> int:
+    """Return the size of a journal without a last line that a crash tore off."""
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write until all is written: a disk that fills up takes a part first, and refuses the next."""
+    while content:
+        content = content[file.write(content) :]
 
 
 def read(path: Path) -> Iterator[Event]:

@@ -54,5 +54,6 @@ def is_lost_with_container(path: Path, mounts: Path = Path("/proc/self/mounts"))
     """Tell whether `path` is on the own layer of a container of ours, which is gone when that is removed."""
     if "MLJOBS_IMAGE" not in os.environ:
         return False
-    points = [Path(line.split()[1]) for line in mounts.read_text().splitlines()]
+    # The kernel writes a blank in a path as \040.
+    points = [Path(line.split()[1].replace("\\040", " ")) for line in mounts.read_text().splitlines()]
     return max((each for each in points if path.is_relative_to(each)), key=lambda each: len(each.parts)) == Path("/")
