@@ -30,7 +30,7 @@ def test_it_leaves_nothing_else(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that can't be put in place is taken away again."""
 
-    def refuse(self: Path, target: Path) -> Path:
+    def refuse(*_: Path) -> Path:
         raise OSError
 
     monkeypatch.setattr(Path, "replace", refuse)

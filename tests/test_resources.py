@@ -44,7 +44,7 @@ def test_v2_in_a_container(tmp_path: Path) -> None:
 
 
 def test_v2_on_a_host(tmp_path: Path) -> None:
-    """systemd on cgroup v2: nested groups, the smallest limit counts, `max` is none, the root has no files."""
+    """On a systemd host with cgroup v2: nested groups, the smallest limit counts, `max` is none, the root has no files."""
     cgroups = tree(
         tmp_path,
         {
@@ -78,7 +78,7 @@ def test_v1_in_a_container(tmp_path: Path) -> None:
 
 
 def test_v1_without_a_limit(tmp_path: Path) -> None:
-    """cgroup v1 writes "none" as a huge number; then the machine's free memory counts."""
+    """In cgroup v1, the kernel writes "none" as a huge number; then the machine's free memory counts."""
     cgroups = tree(tmp_path, {"memory/memory.limit_in_bytes": 9223372036854771712})
     fake = proc(tmp_path, "4:memory:/\n0::/")
 
@@ -87,7 +87,7 @@ def test_v1_without_a_limit(tmp_path: Path) -> None:
 
 
 def test_v1_nested(tmp_path: Path) -> None:
-    """cgroup v1 with a visible path: the least limit on the way up counts."""
+    """With cgroup v1 and a visible path, the least limit on the way up counts."""
     cgroups = tree(
         tmp_path,
         {"memory/a/memory.limit_in_bytes": 2 * GIB, "memory/a/b/memory.limit_in_bytes": 5 * GIB},

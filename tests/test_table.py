@@ -1,0 +1,488 @@
+"""Tables: any honest CSV is read exactly, any other is refused with a sentence that says where and why."""
+
+import csv
+import gzip
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs import resources
+from jobs.datasets import Dataset, columns, table
+from jobs.datasets.columns import Kind, join
+from jobs.datasets.dialect import read_dialect
+from jobs.datasets.source import unpacked_size
+from jobs.errors import DataError, FitError, NoInputError
+
+LABELS = [0, 1] * 6
+
+
+def save(folder: Path, content: str | bytes, name: str = "data.csv") -> Path:
+    """Write a file."""
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def rows(line: str, n: int = 12) -> str:
+    """Return `n` data rows; in `line`, `#` is the row's number from 1 and `@` its label."""
+    return "".join(line.replace("#", str(i + 1)).replace("@", str(LABELS[i % 12])) + "\n" for i in range(n))
+
+
+def read(path: Path, *, target: str = "target", schema: Any = None) -> Dataset:
+    """Read a table."""
+    return table.read_csv(path, target=target, schema=schema)
+
+
+def refused(path: Path, *, target: str = "target", schema: Any = None) -> str:
+    """Return the sentence of the DataError."""
+    with pytest.raises(DataError) as caught:
+        table.read_csv(path, target=target, schema=schema)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+# What is read
+
+
+def test_numbers_are_those_of_pandas(tmp_path: Path) -> None:
+    """A numeric CSV gives what `pd.read_csv` gives, cast to float32; columns and rows in the same order."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.standard_normal((500, 4)) * 10.0 ** random.integers(-30, 30, (500, 4)))
+    frame.columns = list("dbca")
+    frame.insert(2, "target", random.integers(0, 3, 500))
+    frame["i"] = random.integers(-(2**62), 2**62, 500)
+    path = tmp_path / "data.csv"
+    frame.to_csv(path, index=False)
+
+    data = read(path)
+    naive = pd.read_csv(path)
+
+    pd.testing.assert_frame_equal(naive.drop(columns="target").astype(np.float32), data.X)
+    assert naive["target"].tolist() == data.y.tolist()
+    assert np.int64 == data.y.dtype
+    assert [0, 1, 2] == data.classes.tolist()
+    assert data.X.to_numpy().flags.c_contiguous
+
+
+def test_kinds_of_columns(tmp_path: Path) -> None:
+    """Numbers and truth values are float32, text is str, gaps are NaN; the schema can be kept as JSON."""
+    data = read(save(tmp_path, "a,b,c,target,d\n" + rows("#.5,x#,True,@,?") + "?,NA,,1,7\n"))
+
+    assert ["float32", "str", "float32", "float32"] == [str(each) for each in data.X.dtypes]
+    assert [12.5, "x12", 1.0] == data.X.iloc[11, :3].tolist()
+    assert data.X.iloc[12, :3].isna().all()
+    assert [7.0] == data.X["d"].dropna().tolist()
+    assert json.loads(json.dumps(data.schema)) == data.schema
+    assert {"a": "numeric", "b": "text", "c": "numeric", "d": "numeric"} == data.schema["columns"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected", "dtype"),
+    [
+        (["3", "-1"], [3, -1], "int64"),
+        (["1.0", "2"], [1, 2], "int64"),
+        (["1e3", "0"], [1000, 0], "int64"),
+        (["True", "false"], [True, False], "bool"),
+        (["yes", "no"], ["yes", "no"], "<U3"),
+        (["1", "b"], ["1", "b"], "<U1"),
+        (["0.50", "1.5"], ["0.5", "1.5"], "<U3"),
+        (["99999999999999999999", "1.5"], ["1e+20", "1.5"], "<U5"),
+    ],
+)
+def test_labels_of_any_type(tmp_path: Path, labels: list[str], expected: list[Any], dtype: str) -> None:
+    """Labels are integers, truth values or text, whichever all of them are."""
+    data = read(save(tmp_path, "a,target\n" + "".join(f"{i},{labels[i % 2]}\n" for i in range(12))))
+
+    assert expected == data.y[:2].tolist()
+    assert dtype == data.y.dtype
+    assert sorted(expected) == data.classes.tolist()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_dialects(tmp_path: Path, separator: str, bom: bytes, pack: Any, end: str) -> None:
+    """The separator, a byte order mark, gzip and line ends are recognised; separators inside quotes don't count."""
+    lines = ['"a,b;c\td"|target|s', *(f'{i}.25|{i % 2}|"x,;{i}"' for i in range(12))]
+    text = end.join(lines).replace("|", separator)
+    data = read(save(tmp_path, pack(bom + text.encode()), "data.csv.gz" if pack is gzip.compress else "data.csv"))
+
+    assert ["a,b;c\td", "s"] == list(data.X.columns)
+    assert [i + 0.25 for i in range(12)] == data.X.iloc[:, 0].tolist()
+    assert "x,;3" == data.X.iloc[3, 1]
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    """In a file with semicolons `1,5` is a number, also as a label; with points it stays as it is."""
+    commas = read(save(tmp_path, "a;b;target\n" + rows("#,5;x;@,5")))
+    points = read(save(tmp_path, "a;b;target\n" + rows("#.5;x,5;@")))
+
+    assert [1.5, 2.5] == commas.X["a"][:2].tolist()
+    assert ["0.5", "1.5"] == commas.classes.tolist()
+    assert [1.5, "x,5"] == points.X.iloc[0].tolist()
+
+
+def test_a_column_without_a_name(tmp_path: Path) -> None:
+    """It is called as pandas calls it, and noted."""
+    data = read(save(tmp_path, ",a,target\n" + rows("#,#,@")))
+
+    assert ["Unnamed: 0", "a"] == list(data.X.columns)
+    assert "'Unnamed: 0'" in data.notes[0]
+
+
+def test_rows_can_be_taken(tmp_path: Path) -> None:
+    """`take` keeps order, kinds and the layout that scikit-learn wants."""
+    data = read(save(tmp_path, "a,b,target\n" + rows("#,x#,@"))).take(np.array([3, 0]))
+
+    assert [[4.0, "x4"], [1.0, "x1"]] == data.X.to_numpy().tolist()
+    assert [1, 0] == data.y.tolist()
+
+
+def test_text_does_not_need_pyarrow(tmp_path: Path) -> None:
+    """Text is kept as Python strings, and scikit-learn and skops take it."""
+    import skops.io
+    from sklearn.preprocessing import OrdinalEncoder
+
+    X = read(save(tmp_path, "a,b,target\n" + rows("#,x#,@") + "1,,0\n")).X
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(X[["b"]])
+    again = skops.io.loads(skops.io.dumps(encoder))
+
+    assert "python" == X["b"].dtype.storage
+    np.testing.assert_array_equal(encoder.transform(X[["b"]]), again.transform(X[["b"]]))
+    assert [-1.0] == encoder.transform(pd.DataFrame({"b": ["new"]})).ravel().tolist()
+
+
+# Blocks
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make blocks of a few rows, and foresee nothing from a sample."""
+    monkeypatch.setattr(table, "BLOCK_CELLS", 9)
+    monkeypatch.setattr(table, "SAMPLE_ROWS", 1)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_text_that_shows_late(tmp_path: Path) -> None:
+    """A column that holds text in its last row is text in all, as it stands in the file."""
+    data = read(save(tmp_path, "a,b,c,target\n" + rows("01,#,True,@") + "x,3,5,1\n"))
+
+    assert ["01"] * 12 + ["x"] == data.X["a"].tolist()
+    assert ["True"] * 12 + ["5"] == data.X["c"].tolist()
+    assert 12.0 == data.X["b"][11]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_kinds_that_widen(tmp_path: Path) -> None:
+    """Gaps, truth values with gaps, integers and fractions go together without a second look."""
+    data = read(save(tmp_path, "a,b,c,target\n" + rows(",True,#,@") + rows("3,,#.5,@")))
+
+    assert [3.0] * 12 == data.X["a"][12:].tolist()
+    assert [1.0] * 12 == data.X["b"][:12].tolist()
+    assert data.X["b"][12:].isna().all()
+    assert 1.5 == data.X["c"][12]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_wide_integers_are_rounded_once_or_twice_as_pandas_would(tmp_path: Path) -> None:
+    """In a column of fractions integers become float64 first, whichever block they are in."""
+    wide = 2**60 + 2**36 + 1
+    path = save(tmp_path, "a,b,target\n" + rows(f"{wide},{wide},@") + "0.5,1,0\n,2,1\n")
+
+    naive = pd.read_csv(path).drop(columns="target").astype(np.float32)
+
+    pd.testing.assert_frame_equal(naive, read(path).X)
+    assert naive["a"][0] != naive["b"][0]
+
+
+KINDS = st.sampled_from(list(Kind))
+
+
+@given(KINDS, KINDS, KINDS)
+def test_the_order_of_blocks_does_not_matter(one: Kind, two: Kind, three: Kind) -> None:
+    """Joining kinds is idempotent and commutative, text is the top, and nothing else comes out of order."""
+    assert one == join(one, one)
+    assert join(one, two) == join(two, one)
+    assert Kind.TEXT is join(one, Kind.TEXT)
+    if Kind.WIDE not in {one, two, three}:
+        assert join(join(one, two), three) == join(one, join(two, three))
+
+
+MISSING = {*pd._libs.parsers.STR_NA_VALUES, "?"}
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff"), min_size=1, max_size=8).filter(
+    lambda text: (
+        text not in MISSING and text.strip() == text and not text.lower().startswith(("true", "false", "inf", "nan"))
+    )
+)
+NAMES = st.lists(WORDS.filter(lambda text: "Unnamed" not in text), min_size=2, max_size=4, unique=True)
+FLOATS = st.one_of(st.none(), st.floats(width=32, allow_nan=False, allow_infinity=False))
+
+
+@st.composite
+def honest_tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
+    """Draw names (the last is the target) and columns: numbers with gaps, text with gaps; labels last."""
+    names = draw(NAMES)
+    n_rows = draw(st.integers(12, 20))
+    kinds = [draw(st.booleans()) for _ in names[1:]]
+    texts = st.one_of(st.none(), WORDS.map(lambda text: f"t{text}"))
+    found = [draw(st.lists(texts if text else FLOATS, min_size=n_rows, max_size=n_rows)) for text in kinds]
+    for column, text in zip(found, kinds, strict=True):
+        column[:2] = ["tx", "ty"] if text else [0.5, 1.5]
+    return names, [*found, [i % 2 for i in range(n_rows)]]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(honest_tables(), st.sampled_from(",;\t"), st.booleans(), st.booleans(), st.sampled_from([3, 500]), st.booleans())
+def test_any_honest_table_reads_back(  # noqa: PLR0913, PLR0917
+    tmp_path_factory: pytest.TempPathFactory,
+    honest: tuple[list[str], list[list[Any]]],
+    separator: str,
+    comma: bool,  # noqa: FBT001
+    bom: bool,  # noqa: FBT001
+    block_cells: int,
+    packed: bool,  # noqa: FBT001
+) -> None:
+    """Whatever the dialect, the block size and the content: what was written is what is read."""
+    names, content = honest
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, delimiter=separator)
+    writer.writerow(names)
+    for row in zip(*content, strict=True):
+        cells = ["" if each is None else repr(each) if isinstance(each, float) else str(each) for each in row]
+        if comma and separator == ";":
+            cells = [c.replace(".", ",") if isinstance(r, float) else c for c, r in zip(cells, row, strict=True)]
+        writer.writerow(cells)
+    text = stream.getvalue().encode("utf-8-sig" if bom else "utf-8")
+    path = save(tmp_path_factory.mktemp("any"), gzip.compress(text) if packed else text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "BLOCK_CELLS", block_cells)
+        data = read(path, target=names[-1])
+
+    assert names[:-1] == list(data.X.columns)
+    assert content[-1] == data.y.tolist()
+    for name, expected in zip(names, content[:-1], strict=False):
+        found = data.X[name]
+        assert expected == [None if pd.isna(each) else each for each in found]
+        assert ("str" if isinstance(expected[0], str) else "float32") == found.dtype
+
+
+# Evaluation data
+
+
+@pytest.fixture
+def schema(tmp_path: Path) -> Any:
+    """Return the schema of a training table: numbers `a`, text `b`, labels 0 and 1."""
+    return read(save(tmp_path, "a,b,target\n" + rows("#,x#,@"), "train.csv")).schema
+
+
+def test_evaluation_data_is_read_in_the_order_of_the_model(tmp_path: Path, schema: Any) -> None:
+    """Columns may be in another order; one row of one class is enough; new categories and number-like text are fine."""
+    data = read(save(tmp_path, "target,b,a\n1.0,07,3\n"), schema=schema)
+
+    assert [[3.0, "07"]] == data.X.to_numpy().tolist()
+    assert [1] == data.y.tolist()
+    assert [0, 1] == data.classes.tolist()
+    assert schema == data.schema
+
+
+def test_evaluation_data_may_be_empty_columns(tmp_path: Path, schema: Any) -> None:
+    """Columns of missing values keep their kinds."""
+    data = read(save(tmp_path, "a,b,target\n,,1\n,,0\n"), schema=schema)
+
+    assert ["float32", "str"] == [str(each) for each in data.X.dtypes]
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "expected"),
+    [
+        (["yes", "no"], "no", "no"),
+        (["01", "x"], "01", "01"),
+        (["0.5", "1.5"], "0.50", "0.5"),
+        (["True", "False"], "TRUE", True),
+        (["7", "8"], "8.0", 8),
+    ],
+)
+def test_evaluation_labels_mean_what_they_meant(tmp_path: Path, labels: list[str], text: str, expected: Any) -> None:
+    """A label is matched in the type of the training data, and the schema may have been JSON in between."""
+    train = read(save(tmp_path, "a,target\n" + "".join(f"{i},{labels[i % 2]}\n" for i in range(12))))
+    data = read(save(tmp_path, f"a,target\n1,{text}\n"), schema=json.loads(json.dumps(train.schema)))
+
+    assert [expected] == data.y.tolist()
+    assert train.y.dtype == data.y.dtype
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a,target\n1,0\n", "must have the columns that the model was trained on; missing: 'b'"),
+        ("a,b,c,target\n1,x,2,0\n", "extra: 'c'"),
+        ("a,b,target\n1,x,0\nlow,x,0\n", "column 'a', data row 2: expected a number, found 'low'"),
+        ("a,b,target\n1,x,0\n1,x,2\n", "data row 2: label '2' is not one the model was trained on; it knows 0, 1"),
+        ("a,b,target\n1,x,\n1,x,2\n", "1 of 2 labels are missing (data rows 1)"),
+        ("a,b,target\n", "no data row"),
+        ("a,b,target\n-inf,x,1\n", "column 'a', data row 1"),
+    ],
+)
+def test_evaluation_data_that_does_not_fit(tmp_path: Path, schema: Any, content: str, sentence: str) -> None:
+    """Other columns, other kinds and other labels are refused by name, row and value."""
+    assert sentence in refused(save(tmp_path, content), schema=schema)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_text_in_a_late_block_of_evaluation_data(tmp_path: Path, schema: Any) -> None:
+    """The row is counted over all blocks; a column must not mix truth values and numbers."""
+    late = refused(save(tmp_path, "a,b,target\n" + rows("#,x,@") + "low,x,1\n"), schema=schema)
+    mixed = refused(save(tmp_path, "a,b,target\n" + rows("True,x,@") + "3,x,1\n"), schema=schema)
+
+    assert "data row 13: expected a number, found 'low'" in late
+    assert "column 'a', data row 13" in mixed
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "is empty (0 bytes)"),
+        ("\n\n", "nothing but blank lines"),
+        ("a,target\n", "has a header with 2 columns, but no data row"),
+        ("a,target\n\n\n", "no data row"),
+        ("a,Target\n" + rows("#,@"), "has no column 'target'; did you mean 'Target'? Name it with --target"),
+        ("a,label\n" + rows("#,@"), "has no column 'target'; it has 'a', 'label'; name the column of labels"),
+        (rows("#,@"), "its first line holds only numbers (1, 0): add a line of column names"),
+        ("a,target\n" + rows("#,"), "all 12 labels are missing; is this the right column?"),
+        ("a,target\n" + rows("#,@") + "1,\n1,?\n1,NA\n", "3 of 15 labels are missing (data rows 13, 14, 15)"),
+        ("a,target\n" + rows("#,@") + "1,\n" * 9, "9 of 21 labels are missing (data rows 13, 14, 15, 16, 17, ...)"),
+        ("a,target\n" + rows("#,7"), "one class only, 7"),
+        ("a,target\n" + rows("#,@") + "1,5\n", "1 of 3 classes with a single row (5)"),
+        ("a,target\n" + rows("#,#"), "12 of 12 classes with a single row (1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more)"),
+        ("a,target\n" + rows("#,#", 30), "it looks continuous"),
+        ("a,target\n" + rows("#,#.5"), "looks continuous: 12 different numbers such as 1.5"),
+        ("a,target\n" + rows("#,inf"), "has infinite labels"),
+        ("a,target\n" + rows("#,@") + "1,2,3\n", "line 14: expected 2 fields as in the header, found 3"),
+        ("a,target\n" + rows("#,@,3"), "data row 1: expected 2 fields as in the header, found 3"),
+        ("a,target\n1,0,5\n" + rows("#,@"), "data row 1: expected 2 fields as in the header, found 3"),
+        ("a,target\n" + rows("#,@") + '"1,0\n' + rows("#,@"), "data row 13: a quote is opened and never closed"),
+        ("a,b,target\n" + rows(",?,@"), "nothing but missing values in 2 of 2 features ('a', 'b')"),
+        ("a,b,a,target\n" + rows("#,1,2,@"), "has several columns called 'a'; give each its own name"),
+        ("a,target,target\n" + rows("#,@,@"), "has several columns called 'target'"),
+        ("a,b,target\n" + rows("1,x,@"), "all 2 features are constant"),
+        ("target\n" + rows("@"), "has no column but 'target'; expected at least one feature"),
+        ("a,target\n" + rows("#,@", 3), "has 3 rows in all; expected at least 10"),
+        (
+            "a,target\n" + rows("#,@") + "inf,1\n",
+            "column 'a', data row 13: expected a number of at most 3.4e38, found inf",
+        ),
+        ("a,target\n" + rows("#,@") + "-1e39,1\n", "found -1e+39, beyond the range of 32-bit floats"),
+        (b"a,target\n\xff,1\n", "is not UTF-8 text (byte 0xff): line 2 is the first"),
+        ("a,target\n1,0\n\0,1\n", "contains NUL bytes: line 3 is the first"),
+        ("a,target\n1,0\n".encode("utf-16"), "UTF-16 text; export it as CSV in UTF-8"),
+        (b"PK\x03\x04\x14\0\0\0", "looks like a ZIP archive or an Excel workbook; export it as CSV"),
+        (pickle.dumps(list(range(99))), "is not UTF-8 text"),
+        ('"' + "x" * 200_000, "is a quote opened and never closed?"),
+    ],
+)
+def test_what_breaks_the_contract(tmp_path: Path, content: str | bytes, sentence: str) -> None:
+    """Each breach has its sentence: the file, the place, what was expected, what was found, what to do."""
+    assert sentence in refused(save(tmp_path, content))
+
+
+def test_nul_and_bad_bytes_far_behind_the_beginning(tmp_path: Path) -> None:
+    """What the first megabyte doesn't show is found when it is read, inside pandas."""
+    body = b"a,target\n" + b"1,0\n2,1\n" * 200_000
+
+    assert "NUL bytes: line 400002" in refused(save(tmp_path, body + b"\0,1\n"))
+    assert "byte 0xe9): line 400002" in refused(save(tmp_path, body + b"\xe9,1\n"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda _: b"a,target\n1,0\n", "is called .gz, but is no gzip file"),
+        (lambda packed: packed[:-20], "is a broken gzip file"),
+        (lambda packed: packed[:-8] + bytes(4) + packed[-4:], "is a broken gzip file (CRC check failed"),
+        (lambda packed: packed[:12] + b"\xff" * 99 + packed[111:], "is a broken gzip file"),
+    ],
+)
+def test_broken_gzip(tmp_path: Path, damage: Any, sentence: str) -> None:
+    """A file that is no gzip, is cut, has another checksum or rubbish inside is refused."""
+    packed = gzip.compress(("a,target\n" + rows("#,@") * 3_000).encode())
+
+    assert sentence in refused(save(tmp_path, damage(packed), "data.csv.gz"))
+
+
+def test_missing_input(tmp_path: Path) -> None:
+    """A missing file and a directory are no input, and say so."""
+    with pytest.raises(NoInputError, match="does not exist"):
+        read(tmp_path / "none.csv")
+    with pytest.raises(NoInputError, match="is a directory"):
+        read(tmp_path)
+    with pytest.raises(NoInputError, match="does not exist"):
+        read(save(tmp_path, "x") / "below")
+    with pytest.raises(NoInputError, match="is not a regular file"):
+        read(Path("/dev/null"))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"), [(PermissionError, "may not be read by this user"), (OSError("worn out"), "worn out")]
+)
+def test_unreadable_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Any, sentence: str) -> None:
+    """What the system does not let us read is no input; root may read all, so the refusal is played."""
+
+    def refuse(*_: Any) -> None:
+        raise refusal
+
+    path = save(tmp_path, "a,target\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(NoInputError, match=sentence):
+        read(path)
+
+
+# Memory
+
+
+def test_a_table_that_can_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before it is read, with both numbers; text counts for more."""
+    path = save(tmp_path, "a,b,target\n" + rows("#,text,@", 120))
+    monkeypatch.setattr(resources, "available_memory", lambda: 120 * 16 - 100)
+
+    with pytest.raises(FitError, match=r"needs about 0.0 MiB of memory \(120 rows of 2 features\), but 0.0 MiB"):
+        read(path)
+    monkeypatch.setattr(resources, "available_memory", lambda: 120 * 16 + 100)
+
+    assert 120 == len(read(path))
+
+
+def test_the_size_of_a_gzip_file_is_foreseen(tmp_path: Path) -> None:
+    """The estimate of rows is within a few percent, packed or not."""
+    text = ("a,target\n" + rows("#,@") * 20_000).encode()
+    plain, packed = save(tmp_path, text), save(tmp_path, gzip.compress(text), "data.csv.gz")
+
+    assert pytest.approx(240_000, rel=0.05) == read_dialect(plain, "target").n_rows
+    assert pytest.approx(240_000, rel=0.05) == read_dialect(packed, "target").n_rows
+    assert len(text) == unpacked_size(packed, 1, 1)
+
+
+def test_sizes_beyond_4_gib_are_told_by_the_ratio(tmp_path: Path) -> None:
+    """A gzip file keeps its size modulo 4 GiB; the beginning says how often to add it."""
+    path = save(tmp_path, b"\x1f\x8b" + bytes(98) + (5).to_bytes(4, "little"), "big.csv.gz")
+
+    assert 2 * 2**32 + 5 == unpacked_size(path, head=2**31, consumed=26)
+
+
+def test_a_block_of_nothing_but_gaps_is_missing() -> None:
+    """Objects without any value have no kind yet."""
+    assert Kind.MISSING is columns.kind_of(pd.Series([None, None], dtype=object))
