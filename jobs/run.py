@@ -50,6 +50,7 @@ class Run:
 
     def begin(self, pipeline: str) -> None:
         """Write the first event and start publishing; raise TrackingError if a server is required and not there."""
+        tracking.configure()
         uri = tracking.configured_uri() if self.config.tracking != "off" else None
         if uri is None and self.config.tracking == "required":
             raise ConfigError("--tracking required needs a server: set MLFLOW_TRACKING_URI")

@@ -2,6 +2,9 @@
 
 import math
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,12 +70,38 @@ class CNN:
 
 def prepare(threads: int) -> None:
     """Import TensorFlow and set its threads; it does not see a container's CPU quota by itself."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras  # noqa: F401
-    import tensorflow as tf
+    with _quiet_start():
+        import keras  # noqa: F401
+        import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hold back what TensorFlow's libraries write to stderr while they load; show it if they fail.
+
+    They tell of their own optimisations and of GPUs that are not there, past every log level. Whoever sets
+    TF_CPP_MIN_LOG_LEVEL sees all of it.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(stderr, aside.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def read(path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Dataset:

@@ -1,5 +1,6 @@
 """A scikit-learn random forest on a table."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,11 +82,9 @@ def fit(
     columns = _columns(train.schema["columns"])
     X = columns.fit_transform(train.X)
     forest = RandomForestClassifier(**vars(params), random_state=random_state, n_jobs=threads, warm_start=True)
-    for step in range(1, _STEPS + 1):
-        n_trees = params.n_estimators * step // _STEPS
-        if n_trees:
-            forest.set_params(n_estimators=n_trees).fit(X, train.y)
-            on_progress("trees", n_trees, params.n_estimators)
+    for n_trees in sorted({math.ceil(params.n_estimators * step / _STEPS) for step in range(1, _STEPS + 1)}):
+        forest.set_params(n_estimators=n_trees).fit(X, train.y)
+        on_progress("trees", n_trees, params.n_estimators)
     # One thread: with more, probabilities are summed in the order in which threads end, and their last bits vary.
     forest.set_params(n_jobs=None, warm_start=False)
     importances = dict(zip(columns.get_feature_names_out(), forest.feature_importances_.tolist(), strict=True))
@@ -172,14 +171,15 @@ def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
     """
     if (folder / "model.skops").is_file():
         return _load_skops(folder / "model.skops")
-    if not (folder / "model.joblib").is_file():
-        raise NoInputError(f"{folder} holds neither model.skops nor model.joblib")
+    pickled = folder / "data" / "model.joblib"
+    if not pickled.is_file():
+        raise NoInputError(f"{folder} holds neither model.skops nor data/model.joblib")
     if not trust_pickle:
         raise ConfigError(
-            f"{folder}/model.joblib is a pickle, and loading it can run any code: "
+            f"{pickled} is a pickle, and loading it can run any code: "
             "add --trust-pickle if you know who made it"
         )
-    return cast("Model", _load_pyfunc(str(folder / "model.joblib")))
+    return cast("Model", _load_pyfunc(str(pickled)))
 
 
 def _load_skops(path: Path) -> Model:

@@ -1,0 +1,134 @@
+"""The random forest, from CSV to a model that predicts raw rows."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+from conftest import ROOT, MLJobs
+from sklearn import datasets
+
+from jobs.datasets import splits, table
+from jobs.pipelines import find, open_model
+
+_FAST = ("--param", "n_estimators=8")
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "digits", "iris"])
+def test_accuracy_is_the_references(mljobs: MLJobs, tmp_path: Path, name: str) -> None:
+    """On numbers without gaps the default run gives the reference's accuracy to the last digit."""
+    path = tmp_path / f"{name}.csv"
+    getattr(datasets, f"load_{name}")(as_frame=True).frame.to_csv(path, index=False)
+    assert mljobs("train", "random-forest", path).result["metrics"]["accuracy"] == reference.random_forest_accuracy(
+        path
+    )
+
+
+def test_mock_data_accuracy_is_the_references(mljobs: MLJobs) -> None:
+    """So it is on the data that come with the project."""
+    path = ROOT / "data" / "mock_data.csv"
+    assert mljobs("train", "random-forest", path).result["metrics"]["accuracy"] == reference.random_forest_accuracy(
+        path
+    )
+
+
+def test_forest_grown_in_steps_predicts_as_the_references(csv: Path) -> None:
+    """Not the accuracy alone: each probability is the one of the forest grown at once."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    dataset = table.read_csv(csv, target="target", schema=None)
+    inside, outside = splits.random_split(len(dataset), test_size=0.2, random_state=42)
+    training, holdout = dataset.take(inside), dataset.take(outside)
+    pipeline = find("random-forest")
+    fitted = pipeline.fit(
+        training, holdout, pipeline.Params(), random_state=42, threads=2, on_progress=lambda *_, **__: None
+    )
+    expected = RandomForestClassifier(n_estimators=100, random_state=42).fit(training.X, training.y)
+    np.testing.assert_array_equal(fitted.model.predict_proba(holdout.X), expected.predict_proba(holdout.X))
+
+
+@pytest.fixture
+def mixed() -> pd.DataFrame:
+    """Return rows with numbers, text, truth values, gaps and text labels."""
+    random = np.random.default_rng(3)
+    n = 200
+    colour = random.choice(["red", "green", "blue"], n)
+    size = random.normal(size=n)
+    label = np.where((colour == "red") ^ (size > 0), "yes", "no")
+    frame = pd.DataFrame({"colour": colour, "size": size, "open": random.random(n) < 0.5, "target": label})
+    frame["colour"] = frame["colour"].mask(random.random(n) < 0.1)
+    frame["size"] = frame["size"].mask(random.random(n) < 0.1)
+    return frame
+
+
+@pytest.mark.parametrize("missing", ["", "?", "NA"])
+@pytest.mark.parametrize(("separator", "name"), [(",", "mixed.csv"), (";", "mixed.csv.gz"), ("\t", "mixed.csv")])
+def test_trains_on_any_honest_table(
+    mljobs: MLJobs, tmp_path: Path, mixed: pd.DataFrame, missing: str, separator: str, name: str
+) -> None:
+    """Text, truth values and gaps, in any dialect, are learnt from."""
+    mixed.to_csv(tmp_path / name, sep=separator, na_rep=missing, index=False, encoding="utf-8-sig")
+    ended = mljobs("train", "random-forest", tmp_path / name, *_FAST)
+    assert ended.exit_code == 0
+    assert ended.result["metrics"]["accuracy"] > 0.7
+
+
+def test_saved_model_predicts_raw_rows(mljobs: MLJobs, tmp_path: Path, mixed: pd.DataFrame) -> None:
+    """The model folder alone turns rows as they come, with unseen categories and gaps, into labels."""
+    mixed.to_csv(tmp_path / "mixed.csv", index=False)
+    folder = Path(mljobs("train", "random-forest", tmp_path / "mixed.csv", *_FAST).result["run_directory"]) / "model"
+    model = open_model(folder).load(trust_pickle=False)
+    rows = pd.DataFrame({"open": [True, False], "size": [1.5, np.nan], "colour": ["red", "violet"]})
+    assert set(model.predict(rows)) <= {"yes", "no"}
+    assert model.predict(mixed.drop(columns="target").head(1))[0] == mixed["target"][0]
+
+
+def test_loaded_model_predicts_bit_for_bit_as_the_trained_one(mljobs: MLJobs, csv: Path, frame: pd.DataFrame) -> None:
+    """Nothing is lost by saving and loading, in either format."""
+    X = frame.drop(columns="target")
+    found = []
+    for model_format, path in (("skops", "model.skops"), ("joblib", "data/model.joblib")):
+        ended = mljobs("train", "random-forest", csv, *_FAST, "--model-format", model_format)
+        folder = Path(ended.result["run_directory"]) / "model"
+        assert (folder / path).is_file()
+        found.append(open_model(folder).load(trust_pickle=True).predict_proba(X))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_evaluation_file_is_the_holdout(mljobs: MLJobs, tmp_path: Path, frame: pd.DataFrame) -> None:
+    """With --eval-data all rows of the data file are trained on; columns may come in another order."""
+    frame[:200].to_csv(tmp_path / "train.csv", index=False)
+    frame[200:][frame.columns[::-1]].to_csv(tmp_path / "test.csv", index=False)
+    ended = mljobs("train", "random-forest", tmp_path / "train.csv", "--eval-data", tmp_path / "test.csv", *_FAST)
+    assert (ended.result["data"]["rows"], ended.result["eval_data"]["rows"]) == (200, 100)
+    again = mljobs("evaluate", ended.result["run_directory"], tmp_path / "test.csv")
+    assert again.result["metrics"] == ended.result["metrics"]
+
+
+def test_evaluating_on_the_training_file_is_said_to_be_no_test(mljobs: MLJobs, csv: Path) -> None:
+    """Nobody takes such an accuracy for the real one."""
+    ended = mljobs("train", "random-forest", csv, *_FAST)
+    again = mljobs("evaluate", ended.result["run_directory"], csv)
+    assert "is the file that the model was trained on" in again.stderr
+    assert (
+        "is the file that the model was trained on" in (Path(again.result["run_directory"]) / "report.md").read_text()
+    )
+
+
+def test_gate_decides_the_exit_code(mljobs: MLJobs, csv: Path) -> None:
+    """A result under a gate is recorded, and is no success."""
+    ended = mljobs("train", "random-forest", csv, *_FAST, "--min", "accuracy=0.999", "--min", "roc_auc=0.5")
+    assert (ended.exit_code, ended.result["status"]) == (3, "rejected")
+    assert "is under the gate 0.999" in ended.result["reason"]
+    assert "roc_auc" not in ended.result["reason"]
+    assert {"model", "report.html", "report.md", "metrics.json", "result.json"} <= {
+        each.name for each in Path(ended.result["run_directory"]).iterdir()
+    }
+
+
+def test_same_job_gives_the_same_model(mljobs: MLJobs, csv: Path) -> None:
+    """Two runs differ in nothing that depends on the data."""
+    first, second = (mljobs("train", "random-forest", csv, *_FAST).result for _ in range(2))
+    assert first["metrics"] == second["metrics"]
+    assert first["run_directory"] != second["run_directory"]
