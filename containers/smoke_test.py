@@ -1,6 +1,7 @@
+# ruff: noqa: INP001 - a script, no module
 """Use an image for what it is for, as its last build step: a build that can't do its job fails.
 
-    python smoke_test.py random-forest|cnn|mlflow [COMMAND...]
+python smoke_test.py random-forest|cnn|mlflow [COMMAND...]
 """
 
 import json
@@ -27,7 +28,7 @@ def main(image: str, *command: str) -> None:
 def tiny_csv() -> Path:
     """Return a table that a forest learns: two columns, two classes, 60 rows."""
     path = Path("tiny.csv")
-    path.write_text("a,b,target\n" + "".join(f"{i},{i * 7 % 11},{int(i > 29)}\n" for i in range(60)))
+    path.write_text("a,b,target\n" + "".join(f"{i},{i * 7 % 11},{i // 30}\n" for i in range(60)))
     return path
 
 
@@ -49,7 +50,7 @@ def train(pipeline: str, data: Path) -> None:
     evaluated = mljobs("evaluate", trained["run_directory"], str(data))
     assert 0 <= evaluated["metrics"]["accuracy"] <= 1, evaluated
     # What only publishing needs: the client, and its way of wrapping a model.
-    import mlflow.sklearn  # noqa: F401
+    import mlflow.sklearn
     import mlflow.tracking  # noqa: F401
 
 
