@@ -106,12 +106,19 @@ class Npz:
                 f"{self.path}: {name!r} has compression method {member.compress_type}; expected 0 (stored) or 8 "
                 "(deflate), as numpy.savez and numpy.savez_compressed write"
             )
+        end = member.header_offset + LOCAL_HEADER.size + member.compress_size
+        if member.header_offset < 0 or end > self.archive.start_dir:
+            raise DataError(self._outside(name, member))
         if member.file_size > max(LARGE, MOST_RATIO * member.compress_size):
             raise DataError(
                 f"{self.path}: {name!r} declares {member.file_size:,} bytes in {member.compress_size:,}; "
                 f"expected a compression of at most {MOST_RATIO} to 1"
             )
         return member
+
+    def _outside(self, name: str, member: zipfile.ZipInfo) -> str:
+        """Return the sentence on a member that can't be where the zip says."""
+        return f"{self.path}: {name!r} declares {member.compress_size:,} bytes that are not in the file; copy it again"
 
     def _header(self, name: str, member: zipfile.ZipInfo) -> _Header:
         """Read what an array declares; raise DataError for objects and for a size other than the member's."""
@@ -140,9 +147,7 @@ class Npz:
         start = end_of_header + sum(lengths)
         inside = member.compress_size == member.file_size and start + member.file_size <= self.archive.start_dir
         if signature != b"PK\x03\x04" or not inside:
-            raise DataError(
-                f"{self.path}: {name!r} has {member.file_size:,} bytes that are not in the file; copy it again"
-            )
+            raise DataError(self._outside(name, member))
         if _checksum(memory, start, member.file_size) != member.CRC:
             raise DataError(f"{self.path}: {name!r} is damaged (its checksum differs); copy the file again")
         return memory, start
