@@ -132,7 +132,8 @@ class Run:
             self.console.warning(f"not published: {published.reason}; later: mljobs sync {self.directory.path.parent}")
             return
         self.result.tracking, self.result.run_id = "published", published.run_id
-        self.record("published", run_id=published.run_id, tracking_uri=tracking.configured_uri())
+        uri = tracking.without_password(tracking.configured_uri() or "")
+        self.record("published", run_id=published.run_id, tracking_uri=uri)
 
     def _say_where(self) -> None:
         """Tell where the results are, and what becomes of them."""

@@ -64,7 +64,7 @@ def test_an_event_has_its_kind_and_its_time_in_milliseconds(journal: Journal) ->
 
 def test_events_are_readable_while_the_journal_is_open(path: Path) -> None:
     """Nothing waits in a buffer of the process: one that dies without a word has written all."""
-    program = f"import os; from jobs.journal import Journal; Journal({str(path)!r}).append('start'); os._exit(9)"
+    program = f"import os; from pathlib import Path; from jobs.journal import Journal; Journal(Path({str(path)!r})).append('start'); os._exit(9)"
     subprocess.run([sys.executable, "-c", program], check=False)
     assert [event["event"] for event in read(path)] == ["start"]
 
@@ -73,7 +73,7 @@ def test_events_are_on_the_disk_when_append_returns(path: Path) -> None:
     """A process under `strace` shows it: each write of an event is followed by an fsync of the same file."""
     if not shutil.which("strace"):
         pytest.skip("needs strace")
-    program = f"from jobs.journal import Journal; j = Journal({str(path)!r}); j.append('start'); j.append('end')"
+    program = f"from pathlib import Path; from jobs.journal import Journal; j = Journal(Path({str(path)!r})); j.append('start'); j.append('end')"
     traced = subprocess.run(
         ["strace", "-f", "-e", "trace=write,fsync", sys.executable, "-c", program],
         capture_output=True,
@@ -109,7 +109,7 @@ def test_a_disk_that_is_full_in_the_middle_of_an_event_leaves_the_journal_readab
     write(path, "start")
     size = path.stat().st_size
     program = (
-        f"from jobs.journal import Journal; j = Journal({str(path)!r})\n"
+        f"from pathlib import Path; from jobs.journal import Journal; j = Journal(Path({str(path)!r}))\n"
         "try: j.append('tags', tags='x' * 1000)\n"
         "except OSError as error: print(error.errno)\n"
         "j.append('end')"

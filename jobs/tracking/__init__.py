@@ -1,6 +1,7 @@
 """MLflow as a view of the journal: the only place, but for the model flavours of `pipelines`, that knows MLflow."""
 
 import os
+import re
 from typing import Any
 
 _CLIENT_SETTINGS = {
@@ -26,6 +27,11 @@ def configure() -> None:
 def configured_uri() -> str | None:
     """Return the tracking server that the user named, or None."""
     return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def without_password(text: str) -> str:
+    """Return a URI, or a sentence with one, without the user and the password that it may hold."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
 
 
 def connect(uri: str) -> Any:

@@ -3,13 +3,13 @@
 import secrets
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jobs.console import Console
 from jobs.errors import ConfigError, TrackingError
-from jobs.tracking import configured_uri, connect
+from jobs.tracking import configured_uri, connect, without_password
 from jobs.tracking.publisher import describe
 
 _CONTENT = "written by mljobs doctor\n"
@@ -28,14 +28,16 @@ def examine(console: Console) -> None:
     uri = configured_uri()
     if uri is None:
         raise ConfigError("MLFLOW_TRACKING_URI is not set: name the server, e.g. http://127.0.0.1:5000")
-    trip = _RoundTrip(connect(uri), f"mljobs-doctor-{secrets.token_hex(4)}")
+    trip = _RoundTrip(uri, f"mljobs-doctor-{secrets.token_hex(4)}")
     try:
         for name, check, fix in _checks(trip):
-            _run(name, check, fix, _without_password(uri))
+            _run(name, check, fix, without_password(uri))
             console.info(f"{name}: ok")
     finally:
-        trip.clean()
-    console.info(f"{_without_password(uri)} has all that a job needs")
+        # What can't be removed has failed a check before: that is the error to show.
+        with suppress(Exception):
+            trip.clean()
+    console.info(f"{without_password(uri)} has all that a job needs")
 
 
 def _checks(trip: "_RoundTrip") -> list[tuple[str, Callable[[], None], str]]:
@@ -61,14 +63,16 @@ def _run(name: str, check: Callable[[], None], fix: str, uri: str) -> None:
 class _RoundTrip:
     """The steps, and what they left on the server."""
 
-    def __init__(self, client: Any, name: str) -> None:
-        self._client = client
+    def __init__(self, uri: str, name: str) -> None:
+        self._uri = uri
+        self._client: Any = None
         self._name = name
         self._run: Any = None
         self._experiment_id: str | None = None
         self._registered = False
 
     def answer(self) -> None:
+        self._client = connect(self._uri)
         self._client.search_experiments(max_results=1)
 
     def create_run(self) -> None:
@@ -103,12 +107,7 @@ class _RoundTrip:
             self._client.delete_registered_model(self._name)
         if self._experiment_id is not None:
             experiment_id, self._experiment_id = self._experiment_id, None
-            self._client.set_terminated(self._run.info.run_id)
-            self._client.delete_run(self._run.info.run_id)
+            if self._run is not None:
+                self._client.set_terminated(self._run.info.run_id)
+            # MLflow deletes an experiment's runs with it; `mlflow gc` empties its trash.
             self._client.delete_experiment(experiment_id)
-
-
-def _without_password(uri: str) -> str:
-    """Return a URI without the password that it may hold."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.password else uri

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobs.errors import NoInputError
-from jobs.tracking import configure, configured_uri
+from jobs.tracking import configure, configured_uri, without_password
 from jobs.tracking.publisher import describe
 
 _SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
@@ -36,4 +36,4 @@ def _download(uri: str, to: Path) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to), tracking_uri=server))
     except Exception as error:
-        raise NoInputError(f"{server} does not give {uri}: {describe(error)}") from error
+        raise NoInputError(f"{without_password(server)} does not give {uri}: {describe(error)}") from error

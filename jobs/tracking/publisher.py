@@ -5,12 +5,11 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jobs import journal
 from jobs.errors import TrackingError
 from jobs.journal import Event
-from jobs.tracking import connect
+from jobs.tracking import connect, without_password
 from jobs.tracking.replay import Replay
 
 _REMOTE_PATIENCE = 10.0
@@ -57,7 +56,8 @@ class Publisher:
         """Wait until the run exists on the server; raise TrackingError if that does not happen."""
         self._created.wait(self._patience)
         if self._run_id is None:
-            raise TrackingError(f"{self._uri} does not take the run: {self._why()}; `mljobs doctor` looks closer")
+            server = without_password(self._uri)
+            raise TrackingError(f"{server} does not take the run: {self._why()}; `mljobs doctor` looks closer")
 
     def finish(self) -> Published:
         """Wait until all is sent, as long as it goes on."""
@@ -93,9 +93,8 @@ class Publisher:
 
 def publish(uri: str, directory: Path) -> Published:
     """Send all of a finished run's journal."""
-    client: Any = connect(uri)
-    replay = Replay(client, directory)
     try:
+        replay = Replay(connect(uri), directory)
         for event in journal.read(directory / "journal.jsonl"):
             replay.send(event)
     except Exception as error:  # noqa: BLE001 - as above
@@ -105,5 +104,5 @@ def publish(uri: str, directory: Path) -> Published:
 
 def describe(error: Exception) -> str:
     """Return one line of an error of MLflow's client."""
-    text = str(error).strip().splitlines()
+    text = without_password(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}"

@@ -11,6 +11,8 @@ RUN_TAG = "mljobs.run"
 """Tag that only one run carries; searched for before a run is created, so that a run is never there twice."""
 
 _STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+# MLflow's pages show an experiment of this kind with its tables of runs and models, not with those for prompts.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _MAX_METRICS = 1000
 _MAX_PARAMS = 100
 _MAX_DIGEST = 36
@@ -55,7 +57,7 @@ class Replay:
         if found is not None:
             return str(found.experiment_id)
         try:
-            return str(self._client.create_experiment(name))
+            return str(self._client.create_experiment(name, tags=_EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -123,7 +125,8 @@ class Replay:
         """Make the run's model a version of the registered model `name`, unless it is one."""
         from mlflow.exceptions import MlflowException
 
-        if self._client.search_model_versions(f"run_id = '{self.run_id}' and name = '{name}'"):
+        versions = self._client.search_model_versions(f"run_id = '{self.run_id}'")
+        if any(version.name == name for version in versions):
             return
         try:
             self._client.create_registered_model(name)

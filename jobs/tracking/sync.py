@@ -11,8 +11,8 @@ from jobs.console import Console
 from jobs.errors import ConfigError, NoInputError, TrackingError
 from jobs.journal import Journal
 from jobs.result import Result
-from jobs.tracking import configured_uri
-from jobs.tracking.publisher import publish
+from jobs.tracking import configured_uri, connect, without_password
+from jobs.tracking.publisher import describe, publish
 
 
 def sync(runs_dir: Path, console: Console) -> None:
@@ -23,19 +23,33 @@ def sync(runs_dir: Path, console: Console) -> None:
     ConfigError, NoInputError
         No server is configured; no such folder.
     TrackingError
-        The server does not take a run; what was not published is still queued.
+        The server does not answer, or refused a run (the others are published); what it did not take is still queued.
     """
     uri = configured_uri()
     if uri is None:
         raise ConfigError("there is no server to publish to: set MLFLOW_TRACKING_URI")
     if not runs_dir.is_dir():
         raise NoInputError(f"{runs_dir} is no folder of runs")
+    _require_answer(uri)
+    refused = []
     for directory in _unpublished(runs_dir):
         published = publish(uri, directory)
         if published.run_id is None:
-            raise TrackingError(f"{uri} does not take {directory.name}: {published.reason}")
+            refused.append(directory.name)
+            console.warning(f"not published: {directory.name}: {published.reason}")
+            continue
         _mark(directory, uri, published.run_id)
         console.info(f"published {directory.name}", run_id=published.run_id)
+    if refused:
+        raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
+
+
+def _require_answer(uri: str) -> None:
+    """Raise TrackingError if the server does not answer: once, not once for every run."""
+    try:
+        connect(uri).search_experiments(max_results=1)
+    except Exception as error:
+        raise TrackingError(f"{without_password(uri)} does not answer: {describe(error)}; nothing was sent") from error
 
 
 def _unpublished(runs_dir: Path) -> Iterator[Path]:
@@ -49,8 +63,10 @@ def _unpublished(runs_dir: Path) -> Iterator[Path]:
 def _mark(directory: Path, uri: str, run_id: str) -> None:
     """Note in the journal and in `result.json` that a run is published."""
     record = Journal(directory / "journal.jsonl")
-    record.append("published", run_id=run_id, tracking_uri=uri)
+    record.append("published", run_id=run_id, tracking_uri=without_password(uri))
     record.close()
+    if not (directory / "result.json").is_file():
+        return  # the job was killed after its last event
     result = Result(**json.loads((directory / "result.json").read_bytes()))
     run_directory = RunDirectory(directory)
     run_directory.scratch.mkdir(exist_ok=True)
