@@ -1,5 +1,6 @@
 """Where a result comes from: code, packages, machine."""
 
+import getpass
 import importlib.metadata
 import os
 import platform
@@ -18,11 +19,13 @@ def environment(threads: int) -> dict[str, str]:
         "mljobs": __version__,
         "commit": commit() or "unknown",
         "image": os.environ.get("MLJOBS_IMAGE", "none"),
+        "user": _user(),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": str(threads),
     }
-    return found | {name: version for name in _PACKAGES if (version := _version(name))}
+    versions = ((name, _version(name)) for name in _PACKAGES)
+    return found | {"packages": ", ".join(f"{name} {version}" for name, version in versions if version)}
 
 
 def commit() -> str | None:
@@ -40,6 +43,14 @@ def commit() -> str | None:
         check=False,
     )
     return asked.stdout.strip() or None
+
+
+def _user() -> str:
+    """Return the user's name, or number where there is no name for it, as in a container."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
 
 
 def _version(distribution: str) -> str | None:

@@ -95,7 +95,9 @@ def _read_both(config: JobConfig, run: Run, pipeline: Pipeline) -> tuple[Dataset
 def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Dataset:
     """Read one data file and record it; with a schema it is for evaluation."""
     dataset = pipeline.read(path, target=run.config.target, schema=schema, scratch=run.directory.scratch)
-    run.record("dataset", **summary.dataset(dataset, "training" if schema is None else "evaluation"))
+    context = "training" if schema is None else "evaluation"
+    run.record("dataset", **summary.dataset(dataset, context))
+    run.record("tags", tags={f"mljobs.{context}_sha256": dataset.sha256})
     run.console.info(f"read {path}", rows=len(dataset), classes=len(dataset.classes))
     run.notes.extend(dataset.notes)
     return dataset

@@ -24,6 +24,7 @@ def settings(config: JobConfig) -> dict[str, Any]:
 def tags(config: JobConfig, result: Result, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the tags that a run has from its start; those named `mlflow.` are shown by MLflow's pages."""
     return {
+        "mlflow.user": environment["user"],
         "mlflow.source.name": f"mljobs {result.job} {result.pipeline}",
         "mlflow.source.type": "JOB",
         "mlflow.source.git.commit": environment["commit"],
@@ -31,7 +32,9 @@ def tags(config: JobConfig, result: Result, environment: Mapping[str, str]) -> d
         "mljobs.pipeline": str(result.pipeline),
         "mljobs.version": environment["mljobs"],
         "mljobs.image": environment["image"],
-        "mljobs.data": config.data.name,
+        "mljobs.python": environment["python"],
+        "mljobs.threads": environment["threads"],
+        "mljobs.packages": environment["packages"],
     }
 
 
@@ -73,12 +76,13 @@ def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> d
 
 def metric_points(evaluation: Evaluation) -> dict[str, float]:
     """Return the metrics of an evaluation with their intervals and baselines, without those that can't be had."""
-    points = {}
-    for name, metric in evaluation.metrics.items():
-        points[name] = metric.value
-        points[f"ci95_low/{name}"] = metric.low
-        points[f"ci95_high/{name}"] = metric.high
-        points[f"baseline/{name}"] = evaluation.baseline[name]
+    metrics = evaluation.metrics.items()
+    points = {
+        **{name: metric.value for name, metric in metrics},
+        **{f"baseline/{name}": value for name, value in evaluation.baseline.items()},
+        **{f"ci95_low/{name}": metric.low for name, metric in metrics},
+        **{f"ci95_high/{name}": metric.high for name, metric in metrics},
+    }
     return {name: value for name, value in points.items() if value is not None}
 
 
