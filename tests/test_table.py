@@ -170,6 +170,7 @@ def test_text_does_not_need_pyarrow(tmp_path: Path) -> None:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of a few rows, and foresee nothing from a sample."""
     monkeypatch.setattr(table, "BLOCK_CELLS", 9)
+    monkeypatch.setattr(table, "LEAST_BLOCK_ROWS", 1)
     monkeypatch.setattr(table, "SAMPLE_ROWS", 1)
 
 
@@ -268,6 +269,7 @@ def test_any_honest_table_reads_back(  # noqa: PLR0913, PLR0917
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "BLOCK_CELLS", block_cells)
+        patch.setattr(table, "LEAST_BLOCK_ROWS", 1)
         data = read(path, target=names[-1])
 
     assert names[:-1] == list(data.X.columns)

@@ -1,10 +1,7 @@
 """A CSV as a `Dataset`: numbers as float32, text as str, read in blocks."""
 
-import re
 import sys
-from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,68 +9,21 @@ import pandas as pd
 
 from jobs import resources
 from jobs.datasets import Dataset, Schema, sha256_of
-from jobs.datasets.columns import Columns, Kind, TextColumn, dtypes, kind_of
-from jobs.datasets.dialect import Dialect, read_dialect
+from jobs.datasets.columns import Columns, Kind, TextColumn, kind_of
+from jobs.datasets.csv_file import CsvFile
+from jobs.datasets.dialect import read_dialect
 from jobs.datasets.labels import NUMBER, check_classes, known_label, refuse_unknown, type_labels, with_points
-from jobs.datasets.source import check_input, open_text
+from jobs.datasets.source import check_input
 from jobs.errors import DataError, FitError
 
 BLOCK_CELLS = 500_000
 """Cells that are parsed at a time: about 20 MB."""
 
+LEAST_BLOCK_ROWS = 100
+"""Rows that are parsed at a time in wide tables, where each block costs some microseconds a column."""
+
 SAMPLE_ROWS = 1_000
 """Rows from which text columns and the need of memory are foreseen."""
-
-
-@dataclass(frozen=True)
-class _File:
-    """A CSV file of a known dialect."""
-
-    path: Path
-    dialect: Dialect
-    target: str
-
-    @property
-    def features(self) -> list[str]:
-        """All columns but the target."""
-        return [name for name in self.dialect.names if name != self.target]
-
-    def blocks(self, kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
-        """Yield `n_rows` at a time; the labels as text, columns of known kinds as such."""
-        with open_text(self.path) as text:
-            try:
-                yield from self._parse(text, kinds, n_rows)
-            except pd.errors.ParserError as error:
-                raise DataError(self._explain(str(error))) from None
-
-    def _parse(self, text: Iterable[str], kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
-        """Yield what pandas' default parser makes of the text."""
-        reader = pd.read_csv(
-            text,  # type: ignore[call-overload]
-            sep=self.dialect.separator,
-            decimal=self.dialect.decimal,
-            names=list(self.dialect.names),
-            header=0,
-            na_values=["?"],
-            dtype=dtypes(kinds | {self.target: Kind.TEXT}),
-            chunksize=n_rows,
-            # Each block is inferred as a whole: else pandas mixes types inside a column.
-            low_memory=False,
-        )
-        with closing(reader):
-            yield from reader
-
-    def _explain(self, message: str) -> str:
-        """Return pandas' refusal as a sentence."""
-        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
-            n_columns, line, n_fields = found.groups()
-            return (
-                f"{self.path}, line {line}: expected {n_columns} fields as in the header, found {n_fields}; "
-                f"quote values that contain {self.dialect.separator!r}"
-            )
-        if found := re.search(r"EOF inside string starting at row (\d+)", message):
-            return f"{self.path}, data row {found[1]}: a quote is opened and never closed; close or double it"
-        return f"{self.path} can't be parsed as CSV: {message.strip()}"
 
 
 def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
@@ -105,7 +55,7 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
         When it can't fit the memory that is available.
     """
     check_input(path)
-    file = _File(path, read_dialect(path, target), target)
+    file = CsvFile(path, read_dialect(path, target), target)
     names = _feature_names(file, schema)
     text = _sample(file, names, schema)
     columns, labels = _read(file, names, text, fixed=schema is not None)
@@ -121,7 +71,7 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
     return Dataset(path, sha256_of(path), columns.to_frame(), y, classes, schema, _notes(file))
 
 
-def _feature_names(file: _File, schema: Schema | None) -> list[str]:
+def _feature_names(file: CsvFile, schema: Schema | None) -> list[str]:
     """Return the features in the order of the result; raise DataError if they are not those expected."""
     if schema is None:
         if not file.features:
@@ -140,7 +90,7 @@ def _feature_names(file: _File, schema: Schema | None) -> list[str]:
     return expected
 
 
-def _sample(file: _File, names: list[str], schema: Schema | None) -> list[str]:
+def _sample(file: CsvFile, names: list[str], schema: Schema | None) -> list[str]:
     """Return the text columns, as far as the first rows show them; raise FitError if all rows can't fit."""
     known = [name for name, kind in schema["columns"].items() if kind == "text"] if schema else []
     with closing(file.blocks(dict.fromkeys(known, Kind.TEXT), SAMPLE_ROWS)) as blocks:
@@ -152,7 +102,7 @@ def _sample(file: _File, names: list[str], schema: Schema | None) -> list[str]:
     return known or ([] if schema else text)
 
 
-def _check_memory(file: _File, text: pd.DataFrame, n_numeric: int) -> None:
+def _check_memory(file: CsvFile, text: pd.DataFrame, n_numeric: int) -> None:
     """Raise FitError if the rows can't fit the memory that is available.
 
     Measured on 300,000 rows of 30 numbers, the peak is 4.0 bytes a cell and a constant of some 30 MB for the parser;
@@ -178,9 +128,9 @@ def _gigabytes(size: int) -> str:
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
-def _read(file: _File, names: list[str], text: list[str], *, fixed: bool) -> tuple[Columns, TextColumn]:
+def _read(file: CsvFile, names: list[str], text: list[str], *, fixed: bool) -> tuple[Columns, TextColumn]:
     """Read all blocks; a second time if a column's kind was only seen late."""
-    n_rows = max(1, BLOCK_CELLS // len(file.dialect.names))
+    n_rows = max(LEAST_BLOCK_ROWS, BLOCK_CELLS // len(file.dialect.names))
     kinds = dict.fromkeys(text, Kind.TEXT)
     while True:
         columns, labels = Columns(file.path, names, text=text, fixed=fixed), TextColumn()
@@ -193,7 +143,7 @@ def _read(file: _File, names: list[str], text: list[str], *, fixed: bool) -> tup
         text = [name for name in names if kinds[name] is Kind.TEXT]
 
 
-def _label_codes(file: _File, labels: TextColumn) -> np.ndarray:
+def _label_codes(file: CsvFile, labels: TextColumn) -> np.ndarray:
     """Return the codes of the labels; raise DataError if some are missing."""
     missing = np.flatnonzero(labels.codes < 0)
     where = f"{file.path}, column {file.target!r}"
@@ -208,7 +158,7 @@ def _label_codes(file: _File, labels: TextColumn) -> np.ndarray:
     return labels.codes
 
 
-def _learn_labels(file: _File, codes: np.ndarray, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _learn_labels(file: CsvFile, codes: np.ndarray, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels of training data and their classes."""
     where = f"{file.path}, column {file.target!r}"
     counts = np.bincount(codes, minlength=len(texts))
@@ -220,7 +170,7 @@ def _learn_labels(file: _File, codes: np.ndarray, texts: list[str]) -> tuple[np.
     return labels[codes], classes
 
 
-def _match_labels(file: _File, codes: np.ndarray, texts: list[str], schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+def _match_labels(file: CsvFile, codes: np.ndarray, texts: list[str], schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels of evaluation data and the model's classes."""
     known = schema["classes"]
     found = [known_label(text, known, file.dialect.decimal) for text in texts]
@@ -243,13 +193,13 @@ def _check_features(path: Path, columns: Columns) -> None:
         raise DataError(f"{path}: all {len(columns.names)} features are constant; expected one at least that varies")
 
 
-def _schema(file: _File, columns: Columns, classes: np.ndarray) -> Schema:
+def _schema(file: CsvFile, columns: Columns, classes: np.ndarray) -> Schema:
     """Return what later data must look like."""
     kinds = {name: "text" if name in columns.text else "numeric" for name in columns.names}
     return {"kind": "table", "columns": kinds, "target": file.target, "classes": classes.tolist()}
 
 
-def _notes(file: _File) -> tuple[str, ...]:
+def _notes(file: CsvFile) -> tuple[str, ...]:
     """Return what a reader of the report should know about the columns."""
     return tuple(
         f"A column without a name is a feature called {name!r}; if it only counts the rows, remove it from the file."

@@ -1,0 +1,72 @@
+"""A CSV file in blocks of rows, parsed by pandas."""
+
+import re
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from jobs.datasets.columns import Kind, dtypes
+from jobs.datasets.dialect import Dialect
+from jobs.datasets.source import open_text
+from jobs.errors import DataError
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file of a known dialect.
+
+    Parameters
+    ----------
+    path : of the file.
+    dialect : how it is written.
+    target : name of the column of labels.
+    """
+
+    path: Path
+    dialect: Dialect
+    target: str
+
+    @property
+    def features(self) -> list[str]:
+        """All columns but the target."""
+        return [name for name in self.dialect.names if name != self.target]
+
+    def blocks(self, kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
+        """Yield `n_rows` at a time; the labels as text, columns of known kinds as such."""
+        with open_text(self.path) as text:
+            try:
+                yield from self._parse(text, kinds, n_rows)
+            except pd.errors.ParserError as error:
+                raise DataError(self._explain(str(error))) from None
+
+    def _parse(self, text: Iterable[str], kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
+        """Yield what pandas' default parser makes of the text."""
+        reader = pd.read_csv(
+            text,  # type: ignore[call-overload]
+            sep=self.dialect.separator,
+            decimal=self.dialect.decimal,
+            names=list(self.dialect.names),
+            header=0,
+            na_values=["?"],
+            dtype=dtypes(kinds | {self.target: Kind.TEXT}),
+            chunksize=n_rows,
+            # Each block is inferred as a whole: else pandas mixes types inside a column.
+            low_memory=False,
+        )
+        with closing(reader):
+            yield from reader
+
+    def _explain(self, message: str) -> str:
+        """Return pandas' refusal as a sentence."""
+        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
+            n_columns, line, n_fields = found.groups()
+            return (
+                f"{self.path}, line {line}: expected {n_columns} fields as in the header, found {n_fields}; "
+                f"quote values that contain {self.dialect.separator!r}"
+            )
+        if found := re.search(r"EOF inside string starting at row (\d+)", message):
+            return f"{self.path}, data row {found[1]}: a quote is opened and never closed; close or double it"
+        return f"{self.path} can't be parsed as CSV: {message.strip()}"
