@@ -487,4 +487,4 @@ def test_sizes_beyond_4_gib_are_told_by_the_ratio(tmp_path: Path) -> None:
 
 def test_a_block_of_nothing_but_gaps_is_missing() -> None:
     """Objects without any value have no kind yet."""
-    assert Kind.MISSING is columns.kind_of(pd.Series([None, None], dtype=object))
+    assert [Kind.MISSING] == columns.kinds_of(pd.DataFrame({"a": [None, None]}, dtype=object))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs import resources
 from jobs.datasets import Dataset, Schema, sha256_of
-from jobs.datasets.columns import Columns, Kind, TextColumn, kind_of
+from jobs.datasets.columns import Columns, Kind, TextColumn, kinds_of
 from jobs.datasets.csv_file import CsvFile
 from jobs.datasets.dialect import read_dialect
 from jobs.datasets.labels import NUMBER, check_classes, known_label, refuse_unknown, type_labels, with_points
@@ -97,7 +97,7 @@ def _sample(file: CsvFile, names: list[str], schema: Schema | None) -> list[str]
         sample = next(blocks, None)
     if sample is None:
         return known
-    text = [name for name in names if kind_of(sample[name]) is Kind.TEXT]
+    text = [name for name, kind in zip(names, kinds_of(sample[names]), strict=True) if kind is Kind.TEXT]
     _check_memory(file, sample[text], len(names) - len(text))
     return known or ([] if schema else text)
 
@@ -189,7 +189,7 @@ def _check_features(path: Path, columns: Columns) -> None:
             f"{path}: nothing but missing values in {len(empty)} of {len(columns.names)} features "
             f"({', '.join(map(repr, empty[:10]))}); fill or remove them"
         )
-    if all(columns.is_constant(name) for name in columns.names):
+    if columns.are_constant():
         raise DataError(f"{path}: all {len(columns.names)} features are constant; expected one at least that varies")
 
 
