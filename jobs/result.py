@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from jobs.errors import ExitCode
@@ -33,7 +34,7 @@ class Result:
     job: str
     pipeline: str | None
     status: Status = "failed"
-    exit_code: int = ExitCode.INTERNAL
+    exit_code: ExitCode = ExitCode.INTERNAL
     reason: str | None = None
     run_directory: str | None = None
     run_id: str | None = None
@@ -44,6 +45,12 @@ class Result:
     threads: int | None = None
     peak_memory_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def title(self) -> str:
+        """Return what a list of runs should show: how it went and the file, such as `0.9667 iris.csv`."""
+        accuracy = self.metrics.get("accuracy")
+        end = self.exit_code.name if accuracy is None else f"{accuracy:.4f}"
+        return f"{end} {'rejected ' if self.status == 'rejected' else ''}{Path(self.data['path']).name}"
 
     def to_json(self) -> str:
         """Return one line."""

@@ -112,6 +112,7 @@ class Run:
     def end(self) -> None:
         """Write the last event, wait for what is not published yet, and leave `result.json`."""
         result = self.result
+        self.record("tags", tags={"mlflow.runName": result.title(), **self._reason()})
         self.record("end", status=result.status, exit_code=result.exit_code, reason=result.reason)
         if self._publisher:
             with self.step("publish"):
@@ -124,6 +125,10 @@ class Run:
         self.directory.write_text("result.json", result.to_json() + "\n")
         self.directory.clean()
         self._say_where()
+
+    def _reason(self) -> dict[str, str]:
+        """Return the description of a run that gave no result."""
+        return {} if self.result.metrics else {"mlflow.note.content": str(self.result.reason)}
 
     def _take(self, published: Published) -> None:
         """Note whether the run is in MLflow."""

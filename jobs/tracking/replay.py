@@ -12,7 +12,10 @@ RUN_TAG = "mljobs.run"
 
 _STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 # MLflow's pages show an experiment of this kind with its tables of runs and models, not with those for prompts.
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+_EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.experiment.primaryMetric.name": "accuracy",
+}
 _MAX_METRICS = 1000
 _MAX_PARAMS = 100
 _MAX_DIGEST = 36
@@ -110,7 +113,9 @@ class Replay:
         if model.status != LoggedModelStatus.READY:
             self._client.log_model_artifacts(model.model_id, str(self._directory / event["path"]))
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        outputs = self._client.get_run(self.run_id).outputs
+        if not (outputs and outputs.model_outputs):  # the server does not take the same output twice
+            self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
         if event["name"]:
             self._register(event["name"], model, event["description"], event["tags"])
 
