@@ -166,6 +166,7 @@ def test_server_refuses_other_names(stack: Stack) -> None:
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=30)  # noqa: S310 - a fixed scheme
+    refused.value.close()
     assert refused.value.code == 403
 
 

@@ -73,18 +73,32 @@ def test_threads_follow_the_cpu_quota(images: dict[str, str], data: Path, job: s
     assert run(images[job], data, GOOD[job], f"--cpus={cpus}").result["threads"] == cpus
 
 
-def test_data_that_cannot_fit_is_refused(images: dict[str, str], tmp_path: Path) -> None:
-    """The kernel does not get to kill a job whose data can't fit: it says so first, with numbers."""
-    columns, rows = 100, 300_000
-    with (tmp_path / "big.csv").open("w") as file:
+@pytest.fixture(scope="module")
+def big_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write 400,000 rows of 100 numbers: 80 MB as text, 160 MB or more in memory."""
+    folder, columns, rows = tmp_path_factory.mktemp("big"), 100, 400_000
+    with (folder / "big.csv").open("w") as file:
         file.write(",".join(f"x{i}" for i in range(columns)) + ",target\n")
-        cells = "1," * columns
-        for start in range(0, rows, 1000):
-            file.write("".join(f"{cells}{i % 2}\n" for i in range(start, start + 1000)))
-    ended = run(images["random-forest"], readable(tmp_path), "big.csv", "--memory=320m", "--memory-swap=320m")
+        file.writelines(f"{f'{i % 7},' * columns}{i % 2}\n" for i in range(rows))
+    return readable(folder)
+
+
+def test_data_that_cannot_fit_is_refused(images: dict[str, str], big_table: Path) -> None:
+    """The kernel does not get to kill a job whose data can't fit: it says so first, with numbers."""
+    ended = run(images["random-forest"], big_table, "big.csv", "--memory=256m", "--memory-swap=256m")
     assert ended.exit_code == ExitCode.FIT, ended.stderr
-    assert "300,000 rows" in ended.result["reason"]
-    assert "MiB" in ended.result["reason"]
+    assert "100 features" in ended.result["reason"]
+    assert ended.result["reason"].count("MiB") == 2
+
+
+@pytest.mark.parametrize("memory", ["320m", "400m", "500m", "600m"])
+def test_no_limit_gets_a_job_killed(images: dict[str, str], big_table: Path, memory: str) -> None:
+    """Data that could be read, but not trained on, is refused too; never is a job killed (137) without a word."""
+    few = ("--param", "n_estimators=3")
+    limits = (f"--memory={memory}", f"--memory-swap={memory}")
+    ended = run(images["random-forest"], big_table, "big.csv", *limits, arguments=few)
+    assert ended.exit_code in (ExitCode.OK, ExitCode.FIT), f"{ended.exit_code}: {ended.stderr}"
+    assert ended.result["exit_code"] == ended.exit_code
 
 
 @pytest.mark.parametrize("job", JOBS)
