@@ -171,7 +171,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of a few rows, and foresee nothing from a sample."""
     monkeypatch.setattr(table, "BLOCK_CELLS", 9)
     monkeypatch.setattr(table, "LEAST_BLOCK_ROWS", 1)
-    monkeypatch.setattr(table, "SAMPLE_ROWS", 1)
+    monkeypatch.setattr(table, "MOST_SAMPLE_ROWS", 1)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -487,4 +487,4 @@ def test_sizes_beyond_4_gib_are_told_by_the_ratio(tmp_path: Path) -> None:
 
 def test_a_block_of_nothing_but_gaps_is_missing() -> None:
     """Objects without any value have no kind yet."""
-    assert [Kind.MISSING] == columns.kinds_of(pd.DataFrame({"a": [None, None]}, dtype=object))
+    assert [Kind.MISSING] == columns.kinds_of([("O", np.array([0]), np.array([[None], [None]]))])

@@ -1,6 +1,6 @@
 """The columns of a table, collected block by block without mixing types."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,23 @@ def join(one: Kind, other: Kind) -> Kind:
     return Kind.WIDE if (low, high) == (Kind.INT, Kind.WIDE) else Kind.FLOAT
 
 
-def kinds_of(block: pd.DataFrame) -> list[Kind]:
+Groups = list[tuple[str, np.ndarray, np.ndarray]]
+"""NumPy's letter of a kind of dtype, which columns (positions) have it, and their values (n_rows, n_positions)."""
+
+
+def by_dtype(block: pd.DataFrame) -> Groups:
+    """Return a block in few arrays: with thousands of columns, pandas takes long to hand out each of them."""
+    codes = np.array([each.kind for each in block.dtypes])
+    if len(set(codes)) == 1:
+        return [(str(codes[0]), np.arange(len(codes)), block.to_numpy())]
+    groups = ((code, np.flatnonzero(codes == code)) for code in np.unique(codes))
+    return [(str(code), positions, block.iloc[:, positions].to_numpy()) for code, positions in groups]
+
+
+def kinds_of(groups: Groups) -> list[Kind]:
     """Return the kind of each column of a block as pandas inferred it."""
-    kinds = np.empty(block.shape[1], dtype=object)
-    for code, positions, values in _by_dtype(block):
+    kinds = np.empty(sum(len(positions) for _, positions, _ in groups), dtype=object)
+    for code, positions, values in groups:
         if code == "b":
             kinds[positions] = Kind.BOOL
         elif code == "f":
@@ -51,19 +64,11 @@ def kinds_of(block: pd.DataFrame) -> list[Kind]:
             wide = (values > EXACT).any(axis=0) | (values < -EXACT).any(axis=0)
             kinds[positions] = np.where(wide, Kind.WIDE, Kind.INT)
         else:
-            kinds[positions] = [_kind_of_objects(block.iloc[:, each]) for each in positions]
+            kinds[positions] = [_kind_of_objects(column) for column in values.T]
     return [Kind(each) for each in kinds]
 
 
-def _by_dtype(block: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield NumPy's letter of a kind of dtype, where its columns are and their values: fast for many columns."""
-    codes = np.array([each.kind for each in block.dtypes])
-    for code in np.unique(codes):
-        positions = np.flatnonzero(codes == code)
-        yield code, positions, block.iloc[:, positions].to_numpy()
-
-
-def _kind_of_objects(column: pd.Series) -> Kind:
+def _kind_of_objects(column: np.ndarray) -> Kind:
     """Return the kind of what has no dtype of its own: text, booleans with gaps, integers that no 64 bits hold."""
     inferred = pd.api.types.infer_dtype(column, skipna=True)
     return {"boolean": Kind.BOOL, "integer": Kind.FLOAT, "empty": Kind.MISSING}.get(inferred, Kind.TEXT)
@@ -117,9 +122,10 @@ class Columns:
 
     def add(self, block: pd.DataFrame) -> None:
         """Take over a block; raise DataError for text in a numeric column, infinite and too large values."""
-        self._learn(block)
+        groups = by_dtype(block[self.numeric])
+        self._learn(block, groups)
         if not self.stale:
-            self._keep(block)
+            self._keep(block, groups)
         self.n_rows += len(block)
 
     def to_frame(self) -> pd.DataFrame:
@@ -139,9 +145,9 @@ class Columns:
         texts = (column.codes for column in self.text.values())
         return all((values == values[0]).all() for values in (*texts, *self.matrix.T))
 
-    def _learn(self, block: pd.DataFrame) -> None:
+    def _learn(self, block: pd.DataFrame, groups: Groups) -> None:
         """Join the block's kinds to those known."""
-        for name, found in zip(self.numeric, kinds_of(block[self.numeric]), strict=True):
+        for name, found in zip(self.numeric, kinds_of(groups), strict=True):
             known = self.kinds[name]
             if known is found:
                 continue
@@ -160,7 +166,7 @@ class Columns:
             f"{str(column.iloc[position])!r}; the model was trained on numbers there (a missing value is left empty)"
         )
 
-    def _keep(self, block: pd.DataFrame) -> None:
+    def _keep(self, block: pd.DataFrame, groups: Groups) -> None:
         """Append the block's values."""
         for name, column in self.text.items():
             column.add(block[name])
@@ -168,7 +174,7 @@ class Columns:
         self.matrix.resize((self.n_rows + len(block), len(self.numeric)), refcheck=False)
         rows = self.matrix[self.n_rows :]
         with np.errstate(over="ignore"):
-            for code, positions, values in _by_dtype(block[self.numeric]):
+            for code, positions, values in groups:
                 rows[:, positions] = values.astype(np.float64) if code == "O" else values
         infinite = np.isinf(rows)
         if infinite.any():

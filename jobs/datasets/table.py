@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs import resources
 from jobs.datasets import Dataset, Schema, sha256_of
-from jobs.datasets.columns import Columns, Kind, TextColumn, kinds_of
+from jobs.datasets.columns import Columns, Kind, TextColumn, by_dtype, kinds_of
 from jobs.datasets.csv_file import CsvFile
 from jobs.datasets.dialect import read_dialect
 from jobs.datasets.labels import NUMBER, check_classes, known_label, refuse_unknown, type_labels, with_points
@@ -19,11 +19,12 @@ from jobs.errors import DataError, FitError
 BLOCK_CELLS = 500_000
 """Cells that are parsed at a time: about 20 MB."""
 
-LEAST_BLOCK_ROWS = 100
+LEAST_BLOCK_ROWS = 1_000
 """Rows that are parsed at a time in wide tables, where each block costs some microseconds a column."""
 
-SAMPLE_ROWS = 1_000
-"""Rows from which text columns and the need of memory are foreseen."""
+SAMPLE_CELLS = 100_000
+MOST_SAMPLE_ROWS = 1_000
+"""Rows from which text columns and the need of memory are foreseen, at most and in wide tables."""
 
 
 def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
@@ -93,11 +94,12 @@ def _feature_names(file: CsvFile, schema: Schema | None) -> list[str]:
 def _sample(file: CsvFile, names: list[str], schema: Schema | None) -> list[str]:
     """Return the text columns, as far as the first rows show them; raise FitError if all rows can't fit."""
     known = [name for name, kind in schema["columns"].items() if kind == "text"] if schema else []
-    with closing(file.blocks(dict.fromkeys(known, Kind.TEXT), SAMPLE_ROWS)) as blocks:
+    n_rows = max(1, min(MOST_SAMPLE_ROWS, SAMPLE_CELLS // len(file.dialect.names)))
+    with closing(file.blocks(dict.fromkeys(known, Kind.TEXT), n_rows)) as blocks:
         sample = next(blocks, None)
     if sample is None:
         return known
-    text = [name for name, kind in zip(names, kinds_of(sample[names]), strict=True) if kind is Kind.TEXT]
+    text = [name for name, kind in zip(names, kinds_of(by_dtype(sample[names])), strict=True) if kind is Kind.TEXT]
     _check_memory(file, sample[text], len(names) - len(text))
     return known or ([] if schema else text)
 
