@@ -74,8 +74,10 @@ def prepare(threads: int) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        # Once the runtime has started, TensorFlow refuses to be told even what it already does.
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.list_physical_devices()
 
 
@@ -119,11 +121,7 @@ def fit(
 
     keras.utils.set_random_seed(random_state)
     network = build(train.X.shape[1:], str(train.X.dtype), len(train.classes), _scale(train.schema, params))
-    network.compile(
-        optimizer=keras.optimizers.Adam(params.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    compile_network(network, params)
     history = network.fit(
         _batches(train, train.classes, params.batch_size, random_state),
         validation_data=_batches(holdout, train.classes, params.batch_size, None),
@@ -157,6 +155,17 @@ def build(shape: tuple[int, int, int], dtype: str, n_classes: int, scale: float)
             layers.Dense(64, activation="relu"),
             layers.Dense(n_classes, activation="softmax"),
         ]
+    )
+
+
+def compile_network(network: Any, params: Params) -> None:
+    """Give the network its optimiser, loss and metric."""
+    import keras
+
+    network.compile(
+        optimizer=keras.optimizers.Adam(params.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
 
 
