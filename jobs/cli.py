@@ -11,7 +11,7 @@ import click
 
 from jobs import __version__
 from jobs.config import JobConfig
-from jobs.console import Console, LogFormat
+from jobs.console import Console, LogFormat, give_up
 from jobs.errors import ExitCode, JobError, TerminatedError
 
 if TYPE_CHECKING:
@@ -168,7 +168,11 @@ def _carry_out(job: Callable[[JobConfig, Console], "Result"], settings: dict[str
     console = Console(log_format=settings.pop("log_format"))
     with _signals():
         result = job(JobConfig(**settings), console)
-    click.echo(result.to_json())
+    try:
+        click.echo(result.to_json())
+    except OSError as error:
+        give_up(sys.stdout)
+        console.error(f"the result could not be written to stdout: {error.strerror}")
     sys.exit(result.exit_code)
 
 

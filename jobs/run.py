@@ -1,5 +1,6 @@
 """One run from its first event to its end: directory, journal, publishing, timing."""
 
+import math
 import resource
 import time
 import traceback
@@ -92,8 +93,10 @@ class Run:
     def on_progress(self, unit: str, done: int, total: int, **metrics: float) -> None:
         """Take a fit's progress: to the console, and its metrics as points of curves."""
         self.console.progress(unit, done, total, **metrics)
-        if metrics:
-            self.record("metrics", step=done, metrics={f"fit/{name}": value for name, value in metrics.items()})
+        # A validation loss may overflow; that is for the fit to judge, and no point of a curve.
+        points = {f"fit/{name}": value for name, value in metrics.items() if math.isfinite(value)}
+        if points:
+            self.record("metrics", step=done, metrics=points)
 
     def warn(self, note: str) -> None:
         """Say something that a person should know, here and in the report."""

@@ -74,7 +74,7 @@ def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -
     run.settings = {**summary.settings(run.config), **params}
     run.environment = provenance.environment(threads)
     run.record("params", params=run.settings)
-    run.record("tags", tags=summary.tags(run.config, run.result, run.environment))
+    run.record("tags", tags=summary.tags(run.result, run.environment))
     return threads
 
 

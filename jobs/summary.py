@@ -21,7 +21,7 @@ def settings(config: JobConfig) -> dict[str, Any]:
     return facts | {"eval_data": config.eval_data.name}
 
 
-def tags(config: JobConfig, result: Result, environment: Mapping[str, str]) -> dict[str, str]:
+def tags(result: Result, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the tags that a run has from its start; those named `mlflow.` are shown by MLflow's pages."""
     return {
         "mlflow.user": environment["user"],

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -165,7 +166,7 @@ def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
     NoInputError
         No model file is there.
     DataError
-        It holds types that a forest has no need of.
+        It is damaged, or holds types that a forest has no need of.
     ConfigError
         It is a pickle and not trusted.
     """
@@ -176,8 +177,7 @@ def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
         raise NoInputError(f"{folder} holds neither model.skops nor data/model.joblib")
     if not trust_pickle:
         raise ConfigError(
-            f"{pickled} is a pickle, and loading it can run any code: "
-            "add --trust-pickle if you know who made it"
+            f"{pickled} is a pickle, and loading it can run any code: add --trust-pickle if you know who made it"
         )
     return cast("Model", _load_pyfunc(str(pickled)))
 
@@ -191,3 +191,5 @@ def _load_skops(path: Path) -> Model:
         return cast("Model", skops.io.load(path, trusted=list(TRUSTED_TYPES)))
     except UntrustedTypesFoundException as error:
         raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}); was it copied to the end?") from error

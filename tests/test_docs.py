@@ -1,0 +1,85 @@
+"""README says what the program does: its tables and sessions are compared with the code."""
+
+import json
+import re
+
+import click
+import pytest
+from conftest import ROOT, MLJobs
+
+from jobs.cli import cli
+from jobs.errors import ExitCode
+
+README = (ROOT / "README.md").read_text()
+
+
+def table(first_column: str) -> list[list[str]]:
+    """Return the rows of README's table whose first column is called so."""
+    (body,) = re.findall(rf"^\| {re.escape(first_column)} \|.*\n\|[-:| ]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in body.splitlines()]
+
+
+def session(start: str) -> str:
+    """Return README's console session that starts so."""
+    (found,) = [each for each in re.findall(r"```console\n(.*?)```", README, re.DOTALL) if each.startswith(start)]
+    return found
+
+
+def without_times(text: str) -> list[str]:
+    """Return the log lines without time of day and run names."""
+    return [re.sub(r"/\S+|^\S+Z ", "", line) for line in text.splitlines() if re.match(r"\d\d:\d\d:\d\dZ ", line)]
+
+
+def test_exit_codes() -> None:
+    """The table is the enum."""
+    assert table("code") == [[str(int(code)), code.name, code.meaning] for code in ExitCode]
+
+
+def test_commands() -> None:
+    """Every command is listed, with the first sentence of its help."""
+    expected = [[f"`{name}`", command.get_short_help_str(limit=200)] for name, command in sorted(cli.commands.items())]
+    assert [[row[0].replace("mljobs ", "").split()[0].strip("`").join("``"), row[1]] for row in table("command")] == expected
+
+
+def test_options() -> None:
+    """Every option of `train` is listed with its variable and meaning."""
+    options = [each for each in cli.commands["train"].params if isinstance(each, click.Option) and each.name != "help"]
+    documented = [[row[0].strip("`").split()[0], row[1].strip("`"), row[3]] for row in table("option of `train`")]
+    variables = [each.envvar if isinstance(each.envvar, str) else each.envvar[0] for each in options]
+    meanings = [str(each.help).partition("  [default")[0] for each in options]
+    assert documented == [[each.opts[0], *rest] for each, *rest in zip(options, variables, meanings, strict=True)]
+
+
+def test_first_session(mljobs: MLJobs) -> None:
+    """The session at the top prints what a run on the same file prints."""
+    shown = session("$ docker run")
+    (line,) = [each for each in shown.splitlines() if each.startswith("{")]
+    documented = json.loads(line)
+    ended = mljobs("train", "random-forest", ROOT / "data" / "mock_data.csv")
+    actual = ended.result
+    assert list(documented) == list(actual)
+    assert documented["metrics"] == pytest.approx(actual["metrics"])
+    assert documented["data"]["sha256"] == actual["data"]["sha256"]
+    same = ("status", "exit_code", "reason", "pipeline", "tracking")
+    assert {key: documented[key] for key in same} == {key: actual[key] for key in same}
+    assert list(documented["seconds"]) == list(actual["seconds"])
+    assert without_times(shown) == without_times(ended.stderr)
+
+
+def test_session_of_bad_data(mljobs: MLJobs, tmp_path: object) -> None:
+    """The refusal that README shows is the one that is printed."""
+    shown = session("$ mljobs train")
+    (written,) = re.findall(r"printf '(.*?)' > bad.csv", shown)
+    path = ROOT.joinpath(str(tmp_path), "bad.csv")
+    path.write_text(written.encode().decode("unicode_escape"))
+    ended = mljobs("train", "random-forest", path)
+    documented = re.findall(r"error: (.*)", shown)
+    assert documented == [re.findall(r"error: (.*)", ended.stderr)[0].replace(str(path), "bad.csv")]
+    assert shown.endswith(f"$ echo $?\n{ended.exit_code}\n")
+
+
+@pytest.mark.parametrize("name", ["demo", "test", "bench"])
+def test_make_targets_are_there(name: str) -> None:
+    """Each target that README names is one."""
+    assert f"make {name}" in README
+    assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
