@@ -100,30 +100,30 @@ def test_a_gate_that_is_just_reached_passes(mljobs: MLJobs, csv: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "status"),
+    ("arguments", "code"),
     [
-        (["train", "random-forest", "no-target.csv"], 65, "failed"),
-        (["train", "random-forest", "missing.csv"], 66, "failed"),
-        (["train", "random-forest", "."], 66, "failed"),
-        (["train", "forest", "numbers.csv"], 78, "failed"),
-        (["train", "random-forest", "numbers.csv", "--test-size", "1"], 78, "failed"),
-        (["train", "random-forest", "numbers.csv", "--model-format", "onnx"], 78, "failed"),
-        (["train", "random-forest", "numbers.csv", "--min", "accuracy=80"], 78, "failed"),
-        (["evaluate", "missing", "numbers.csv"], 66, "failed"),
-        (["train", "random-forest", "numbers.csv", "--eval-data", "no-target.csv"], 65, "failed"),
-        (["train", "random-forest", "numbers.csv", "--eval-data", "missing.csv"], 66, "failed"),
+        (["train", "random-forest", "no-target.csv"], 65),
+        (["train", "random-forest", "missing.csv"], 66),
+        (["train", "random-forest", "."], 66),
+        (["train", "forest", "numbers.csv"], 78),
+        (["train", "random-forest", "numbers.csv", "--test-size", "1"], 78),
+        (["train", "random-forest", "numbers.csv", "--model-format", "onnx"], 78),
+        (["train", "random-forest", "numbers.csv", "--min", "accuracy=80"], 78),
+        (["evaluate", "missing", "numbers.csv"], 66),
+        (["train", "random-forest", "numbers.csv", "--eval-data", "no-target.csv"], 65),
+        (["train", "random-forest", "numbers.csv", "--eval-data", "missing.csv"], 66),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
 )
 def test_a_foreseen_error_is_its_own_code(
-    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, status: str
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int
 ) -> None:
     """Exit code, stdout and `result.json` agree; one line on stderr has the reason, and there is no traceback."""
     monkeypatch.chdir(csv.parent)
     Path("no-target.csv").write_text("x0,x1\n1,2\n3,4\n")
     ended = mljobs(*arguments)
     result = ended.result
-    assert (ended.exit_code, result["exit_code"], result["status"]) == (code, code, status)
+    assert (ended.exit_code, result["exit_code"], result["status"]) == (code, code, "failed")
     assert f"error: {result['reason']}\n" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert result == on_disk(ended)
@@ -248,14 +248,13 @@ def _journal_with(runs: Path, kind: str) -> Path:
     raise AssertionError(f"no event {kind}")
 
 
-@pytest.mark.parametrize("gate", ["0", "1"])
-def test_streams_that_cannot_be_written_do_not_change_the_end(tmp_path: Path, csv: Path, gate: str) -> None:
+def test_streams_that_cannot_be_written_do_not_change_the_end(tmp_path: Path, csv: Path) -> None:
     """With full disks behind stdout and stderr, the exit code is still the job's, and the result in its folder."""
-    command = [sys.executable, "-m", "jobs", "train", "random-forest", str(csv), *FAST, "--min", f"accuracy={gate}"]
+    command = [sys.executable, "-m", "jobs", "train", "random-forest", str(csv), *FAST, "--min", "accuracy=1"]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=full, check=False)
     (path,) = (tmp_path / "runs").glob("*/result.json")
-    assert ended.returncode == json.loads(path.read_text())["exit_code"] == (3 if gate == "1" else 0)
+    assert ended.returncode == json.loads(path.read_text())["exit_code"] == 3
 
 
 def test_a_reader_that_has_gone_away_does_not_change_the_end(tmp_path: Path) -> None:
@@ -352,24 +351,23 @@ def test_a_third_pipeline_costs_one_file(
 
 
 @pytest.mark.parametrize(
-    ("fit", "sentence"),
+    ("fit", "error"),
     [
-        ("raise SystemExit(0)", "a bug: SystemExit: 0"),
-        ("import sys; sys.exit()", "a bug: SystemExit: "),
-        ("raise KeyError('x')", "a bug: KeyError: 'x'"),
-        ("raise MemoryError", "a bug: MemoryError: "),
-        ("raise GeneratorExit", "a bug: GeneratorExit: "),
-        ("assert False", "a bug: AssertionError: "),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("import sys; sys.exit()", "SystemExit: "),
+        ("raise KeyError('x')", "KeyError: 'x'"),
+        ("raise GeneratorExit", "GeneratorExit: "),
+        ("assert False", "AssertionError: "),
     ],
 )
 def test_a_bug_is_never_a_success(
-    mljobs: MLJobs, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fit: str, sentence: str
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, fit: str, error: str
 ) -> None:
     """Even a library that exits with 0 in the middle of a fit ends the job with 1, failed, with a traceback."""
-    ended = mljobs("train", add_pipeline(monkeypatch, tmp_path / "more", fit), csv)
+    ended = mljobs("train", add_pipeline(monkeypatch, csv.parent / "more", fit), csv)
     result = ended.result
     assert (ended.exit_code, result["exit_code"], result["status"]) == (1, 1, "failed")
-    assert (result["reason"], result) == (sentence, on_disk(ended))
+    assert (result["reason"], result) == (f"a bug: {error}", on_disk(ended))
     assert "Traceback (most recent call last)" in ended.stderr
     *_, end = journal.read(Path(result["run_directory"]) / "journal.jsonl")
     assert (end["status"], end["exit_code"]) == ("failed", 1)
@@ -427,7 +425,8 @@ def test_a_pickle_that_was_planted_is_never_loaded(mljobs: MLJobs, csv: Path, tm
     model = Path(mljobs("train", "random-forest", csv, *FAST).result["run_directory"]) / "model"
     marker = tmp_path / "it ran"
     trap = pickle.dumps(Trap(marker))
-    for name in ("model.pkl", "model.pickle", "model.joblib", "python_model.pkl"):
+    (model / "data").mkdir()
+    for name in ("model.pkl", "model.pickle", "model.joblib", "python_model.pkl", "data/model.joblib"):
         (model / name).write_bytes(trap)
     (model / "MLmodel").write_text((model / "MLmodel").read_text().replace("model.skops", "model.pkl"))
     with_model = mljobs("evaluate", model, csv)

@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from jobs import journal, tracking
 from jobs.tracking import publisher
 
 FAST = ("--param", "n_estimators=10")
-SECRET = "s3cr3t-w0rd"
+SECRET = "s3cr3t-w0rd"  # noqa: S105 - nobody's: it must not be seen again
 
 
 def run_of(server: Server, ended: Ended) -> Any:
@@ -66,7 +66,7 @@ def all_texts(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(server: Server, tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> Iterator[Ended]:
+def trained(server: Server, tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> Ended:
     """Train once, published to the server under the name `shop`; for tests that only look."""
     folder = tmp_path_factory.mktemp("trained")
     frame.to_csv(folder / "numbers.csv", index=False)
@@ -75,7 +75,7 @@ def trained(server: Server, tmp_path_factory: pytest.TempPathFactory, frame: pd.
     ended = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     server.client.set_registered_model_alias("shop", "champion", "1")
-    yield Ended(ended.returncode, ended.stdout, ended.stderr)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 # What a published run looks like
@@ -220,6 +220,31 @@ def test_a_terminated_run_is_killed(server: Server, tmp_path: Path, csv: Path) -
     assert server.client.get_run(result["run_id"]).info.status == "KILLED"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_server_hangs_ends_the_waiting_not_the_result(
+    tmp_path: Path, csv: Path, number: signal.Signals
+) -> None:
+    """The job had its end before: exit code, result and journal stay the same, and the run is queued."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jobs", "train", "random-forest", str(csv), *FAST],
+            env={**os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        _wait_for_event(tmp_path / "runs", "end")
+        time.sleep(0.2)
+        process.send_signal(number)
+        stdout, _ = process.communicate(timeout=60)
+    result = json.loads(stdout)
+    assert (process.returncode, result["status"], result["tracking"]) == (0, "finished", "queued")
+    assert events_of(result["run_directory"])["end"]["status"] == "finished"
+    assert json.loads((Path(result["run_directory"]) / "result.json").read_text()) == result
+    assert result["seconds"]["publish"] < 5
+
+
 def _wait_for_event(runs: Path, kind: str) -> None:
     """Wait until the one run below a folder has recorded an event."""
     deadline = time.monotonic() + 60
@@ -247,9 +272,7 @@ def test_a_journal_that_is_sent_again_changes_nothing(server: Server, trained: E
 
 
 @pytest.mark.server
-def test_a_journal_that_was_sent_half_is_completed(
-    server: Server, trained: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_that_was_sent_half_is_completed(server: Server, trained: Ended, tmp_path: Path) -> None:
     """A connection that breaks after any event leaves nothing that the next try repeats or misses."""
     directory = tmp_path / "half"
     shutil.copytree(trained.result["run_directory"], directory)
@@ -479,6 +502,18 @@ def test_the_doctor_says_what_to_do_about_a_server_that_does_not_answer(mljobs: 
     assert SECRET not in line
 
 
+@pytest.mark.server
+def test_the_doctor_knows_a_server_that_refuses_the_hosts_name(
+    server: Server, mljobs: MLJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is up and its /health is fine, but it takes no calls under this name: `--allowed-hosts` is the fix."""
+    monkeypatch.setenv("http_proxy", server.uri)  # the name is not resolved; the request goes to our server as it is
+    ended = mljobs("doctor", MLFLOW_TRACKING_URI="http://mlflow:5000")
+    assert ended.exit_code == 69
+    assert "Invalid Host header" in ended.stderr
+    assert "Is this host in its --allowed-hosts?" in ended.stderr
+
+
 def test_the_doctor_without_a_server_names_the_variable(mljobs: MLJobs) -> None:
     """78: there is nothing to examine."""
     ended = mljobs("doctor")
@@ -507,9 +542,10 @@ def test_users_and_passwords_are_taken_out_of_uris_and_sentences(text: str, expe
 @pytest.mark.server
 @pytest.mark.parametrize("model", ["run directory", "model folder", "models:/shop/1", "models:/shop@champion"])
 def test_a_model_is_evaluated_wherever_it_is_kept(
-    server: Server, trained: Ended, mljobs: MLJobs, csv: Path, frame: pd.DataFrame, model: str
+    server: Server, trained: Ended, mljobs: MLJobs, csv: Path, model: str
 ) -> None:
     """The same model gives the same metrics, on rows that it has not seen as on others."""
+    frame = pd.read_csv(csv)
     directory = trained.result["run_directory"]
     named = {"run directory": directory, "model folder": f"{directory}/model"}.get(model, model)
     frame.iloc[::-1].to_csv(csv, index=False)
@@ -542,10 +578,9 @@ def test_an_evaluation_on_the_training_file_is_warned_of(
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("trained")
 @pytest.mark.parametrize("model", ["models:/shop@nobody", "models:/nothing/1", "runs:/0123/model"])
-def test_a_model_that_the_server_does_not_have_is_66(
-    server: Server, trained: Ended, mljobs: MLJobs, csv: Path, model: str
-) -> None:
+def test_a_model_that_the_server_does_not_have_is_66(server: Server, mljobs: MLJobs, csv: Path, model: str) -> None:
     """The sentence names server and model, without the password."""
     with_user = server.uri.replace("://", f"://user:{SECRET}@")
     ended = mljobs("evaluate", model, csv, MLFLOW_TRACKING_URI=with_user)

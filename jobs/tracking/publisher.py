@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import journal
-from jobs.errors import TrackingError
+from jobs.errors import TerminatedError, TrackingError
 from jobs.journal import Event
 from jobs.tracking import connect, without_password
 from jobs.tracking.replay import Replay
@@ -60,11 +60,14 @@ class Publisher:
             raise TrackingError(f"{server} does not take the run: {self._why()}; `mljobs doctor` looks closer")
 
     def finish(self) -> Published:
-        """Wait until all is sent, as long as it goes on."""
+        """Wait until all is sent, as long as it goes on; a signal ends the waiting, not the job: that has its end."""
         self._events.put(None)
         self._last_sent = time.monotonic()
-        while self._thread.is_alive() and time.monotonic() - self._last_sent < self._patience:
-            self._thread.join(0.05)
+        try:
+            while self._thread.is_alive() and time.monotonic() - self._last_sent < self._patience:
+                self._thread.join(0.05)
+        except (KeyboardInterrupt, TerminatedError):
+            return Published(None, "stopped while it was sent")
         if self._thread.is_alive() or self._error:
             return Published(None, self._why())
         return Published(self._run_id)
