@@ -21,11 +21,12 @@ setup: $(STAMP) ## make .venv from the hash-locked dependencies
 
 demo: $(STAMP) ## train both pipelines on data/ into an embedded MLflow store
 	@mkdir -p demo
-	@$(DEMO) $(BIN)/mljobs train random-forest data/mock_data.csv > /dev/null
-	@$(DEMO) $(BIN)/mljobs train cnn data/mock_data.npz > /dev/null
+	@$(DEMO) train random-forest ../data/mock_data.csv > /dev/null
+	@$(DEMO) train cnn ../data/mock_data.npz > /dev/null
 	@echo && $(BIN)/mljobs runs demo/runs
-	@echo && echo 'To see them in MLflow:' && echo '  cd demo && ../$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db'
-demo: DEMO := MLFLOW_TRACKING_URI=sqlite:///$(CURDIR)/demo/mlflow.db MLJOBS_RUNS_DIR=demo/runs
+	@echo && echo 'To see them in MLflow, at http://127.0.0.1:5000:'
+	@echo '  cd demo && ../$(BIN)/mlflow server --backend-store-uri sqlite:///mlflow.db'
+demo: DEMO := cd demo && MLFLOW_TRACKING_URI=sqlite:///mlflow.db ../$(BIN)/mljobs
 
 test: lint $(STAMP) ## everything: linters, unit tests, TensorFlow, a real MLflow server, the containers
 	$(BIN)/python -m pytest
