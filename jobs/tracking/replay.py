@@ -16,8 +16,6 @@ _EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "accuracy",
 }
-_MAX_METRICS = 1000
-_MAX_PARAMS = 100
 _MAX_DIGEST = 36
 _MAX_TAG = 5000
 
@@ -70,9 +68,7 @@ class Replay:
     def _params(self, event: Event) -> None:
         from mlflow.entities import Param
 
-        params = [Param(name, str(value)) for name, value in event["params"].items()]
-        for first in range(0, len(params), _MAX_PARAMS):
-            self._client.log_batch(self.run_id, params=params[first : first + _MAX_PARAMS])
+        self._client.log_batch(self.run_id, params=[Param(n, str(v)) for n, v in event["params"].items()])
 
     def _tags(self, event: Event) -> None:
         from mlflow.entities import RunTag
@@ -83,8 +79,7 @@ class Replay:
         from mlflow.entities import Metric
 
         points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
-        for first in range(0, len(points), _MAX_METRICS):
-            self._client.log_batch(self.run_id, metrics=points[first : first + _MAX_METRICS])
+        self._client.log_batch(self.run_id, metrics=points)
 
     def _dataset(self, event: Event) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
