@@ -169,6 +169,7 @@ def test_every_option_has_its_variable(command: str) -> None:
     found = {each.opts[0]: each.envvar for each in cli.commands[command].params if isinstance(each, click.Option)}
     expected = {name: "MLJOBS_" + name[2:].upper().replace("-", "_") for name in found}
     expected["--experiment"] = ["MLJOBS_EXPERIMENT", "MLFLOW_EXPERIMENT_NAME"]
+    assert all(each.show_envvar for each in cli.commands[command].params if isinstance(each, click.Option))
     assert found == expected
     assert len(found) >= 6
 
