@@ -9,12 +9,14 @@ import numpy as np
 from jobs.datasets import Dataset, Schema, sha256_of
 from jobs.datasets.image_labels import read_labels
 from jobs.datasets.labels import check_classes, refuse_unknown
-from jobs.datasets.npz import open_npz
+from jobs.datasets.npz import open_npz, release
 from jobs.errors import DataError
 
 CHANNELS = (1, 3, 4)
 SCAN_BYTES = 16 << 20
 RANK = 4
+RELEASED_AT_ONCE = 1 / 256
+"""Share of all images."""
 
 
 class ImageRows:
@@ -29,6 +31,7 @@ class ImageRows:
     def __init__(self, array: np.ndarray, rows: np.ndarray | None = None) -> None:
         self._array = array if array.ndim == RANK else array[..., np.newaxis]
         self._rows = rows
+        self._unreleased = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -59,7 +62,16 @@ class ImageRows:
         """Read images `start` to `stop` (excluded); contiguous, shape (n, height, width, channels)."""
         chosen = slice(start, stop) if self._rows is None else self._rows[start:stop]
         with np.errstate(over="ignore"):
-            return np.array(self._array[chosen], dtype=self.dtype, order="C")
+            pixels = np.array(self._array[chosen], dtype=self.dtype, order="C")
+        self._release(len(pixels))
+        return pixels
+
+    def _release(self, n_images: int) -> None:
+        """Now and then, so that it costs nothing, release what was read: the system maps 16 pages for each one."""
+        self._unreleased += n_images
+        if self._unreleased >= len(self._array) * RELEASED_AT_ONCE:
+            release(self._array)
+            self._unreleased = 0
 
 
 def read_npz(path: Path, *, schema: Schema | None, scratch: Path) -> Dataset:

@@ -144,12 +144,12 @@ class Npz:
             memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             end_of_header = member.header_offset + LOCAL_HEADER.size
             signature, *lengths = LOCAL_HEADER.unpack(memory[member.header_offset : end_of_header])
-        start = end_of_header + sum(lengths)
-        inside = member.compress_size == member.file_size and start + member.file_size <= self.archive.start_dir
-        if signature != b"PK\x03\x04" or not inside:
-            raise DataError(self._outside(name, member))
-        if _checksum(memory, start, member.file_size) != member.CRC:
-            raise DataError(f"{self.path}: {name!r} is damaged (its checksum differs); copy the file again")
+            start = end_of_header + sum(lengths)
+            inside = member.compress_size == member.file_size and start + member.file_size <= self.archive.start_dir
+            if signature != b"PK\x03\x04" or not inside:
+                raise DataError(self._outside(name, member))
+            if _checksum(file, start, member.file_size) != member.CRC:
+                raise DataError(f"{self.path}: {name!r} is damaged (its checksum differs); copy the file again")
         return memory, start
 
     def _unpack(self, name: str, member: zipfile.ZipInfo, scratch: Path) -> tuple[mmap.mmap, int]:
@@ -215,9 +215,24 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     return readers[version](file)
 
 
-def _checksum(memory: mmap.mmap, start: int, size: int) -> int:
-    """Return the CRC-32 of a part of a map."""
+def _checksum(file: IO[bytes], start: int, size: int) -> int:
+    """Return the CRC-32 of a part of a file; not of its map, whose pages would count as this process's memory."""
     crc = 0
-    for position in range(start, start + size, BLOCK):
-        crc = zlib.crc32(memory[position : min(position + BLOCK, start + size)], crc)
+    file.seek(start)
+    for position in range(0, size, BLOCK):
+        crc = zlib.crc32(file.read(min(BLOCK, size - position)), crc)
     return crc
+
+
+def release(array: np.ndarray) -> None:
+    """Let the system count the pages of a map no longer as this process's memory; they stay in its cache of the file.
+
+    Parameters
+    ----------
+    array : of `Npz.array`, or a view of it; nothing happens to others.
+    """
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)

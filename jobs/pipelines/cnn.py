@@ -26,7 +26,7 @@ INSTALL = "use the image mljobs/cnn, or pip install 'mljobs[cnn]'"
 _SMALLEST_VALID = 18
 """Height and width under which three unpadded convolutions and two poolings leave nothing."""
 
-_PREDICT_BATCH = 256
+_PREDICT_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -192,19 +192,20 @@ def _batches(dataset: Dataset, classes: np.ndarray, batch_size: int, random_stat
     class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is not typed
         def __init__(self) -> None:
             super().__init__()
-            self.on_epoch_begin_order = np.arange(len(dataset))
+            self._rows = np.arange(len(dataset))
             self.on_epoch_end()
 
         def __len__(self) -> int:
             return math.ceil(len(dataset) / batch_size)
 
         def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            rows = self.on_epoch_begin_order[index * batch_size : (index + 1) * batch_size]
-            return dataset.X.take(rows).batch(0, len(rows)), labels[rows]
+            rows = self._rows[index * batch_size : (index + 1) * batch_size]
+            return self._X.batch(index * batch_size, index * batch_size + len(rows)), labels[rows]
 
         def on_epoch_end(self) -> None:
             if random is not None:
-                self.on_epoch_begin_order = random.permutation(len(dataset))
+                self._rows = random.permutation(len(dataset))
+            self._X = dataset.X.take(self._rows)
 
     return Batches()
 
