@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 
-def random_forest_accuracy(path: Path) -> float:
+def random_forest_accuracy(path: Path, n_estimators: int = 100) -> float:
     """Train and evaluate a forest on a CSV."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import accuracy_score
@@ -16,7 +16,7 @@ def random_forest_accuracy(path: Path) -> float:
     frame = pd.read_csv(path)
     X, y = frame.drop(columns=["target"]), frame["target"]
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42)
-    model = RandomForestClassifier(n_estimators=100, random_state=42)
+    model = RandomForestClassifier(n_estimators=n_estimators, random_state=42)
     model.fit(X_train, y_train)
     return float(accuracy_score(y_test, model.predict(X_test)))
 
@@ -42,7 +42,7 @@ def cnn_network() -> Any:
     return network
 
 
-def cnn_accuracy(path: Path, seed: int) -> float:
+def cnn_accuracy(path: Path, seed: int = 42, epochs: int = 10) -> float:
     """Train and evaluate the network on an NPZ; the split's seed is always 42."""
     import keras
     from sklearn.model_selection import train_test_split
@@ -52,5 +52,5 @@ def cnn_accuracy(path: Path, seed: int) -> float:
         X, y = data["images"] / 255.0, data["labels"]
     X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=42)
     network = cnn_network()
-    network.fit(X_train, y_train, epochs=10, batch_size=32, validation_data=(X_test, y_test), verbose=0)
+    network.fit(X_train, y_train, epochs=epochs, batch_size=32, validation_data=(X_test, y_test), verbose=0)
     return float(network.evaluate(X_test, y_test, verbose=0)[1])

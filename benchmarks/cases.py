@@ -1,0 +1,95 @@
+"""What is measured: files of several sizes, made anew for each benchmark from fixed seeds."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+N_CLASSES = 10
+FLIPPED = 0.04
+"""Share of labels that are wrong, so that no honest model reaches an accuracy of 1."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One file, trained on by both sides with the same parameters.
+
+    Parameters
+    ----------
+    pipeline : as the job is told.
+    n_samples : rows or images.
+    n_features : columns of a table; 0 for images.
+    params : of the fit, where not the pipeline's defaults.
+    rounds : how often each side runs.
+    """
+
+    pipeline: str
+    n_samples: int
+    n_features: int = 0
+    params: dict[str, int] = field(default_factory=dict)
+    rounds: int = 3
+
+    @property
+    def name(self) -> str:
+        """What the tables call it."""
+        size = f"{self.n_samples:,} x {self.n_features}" if self.n_features else f"{self.n_samples:,} images"
+        return ", ".join([self.pipeline, size, *(f"{key}={value}" for key, value in self.params.items())])
+
+    @property
+    def array_bytes(self) -> int:
+        """Size of the images' raw array."""
+        return self.n_samples * 32 * 32 * 3
+
+    def write(self, folder: Path) -> Path:
+        """Write its file into `folder`."""
+        make = _write_table if self.n_features else _write_images
+        return make(self, folder / "data")
+
+
+FULL = (
+    Case("random-forest", 1_000, 10, rounds=5),
+    Case("random-forest", 20_000, 20),
+    Case("random-forest", 100_000, 30, rounds=2),
+    Case("random-forest", 300_000, 30, {"n_estimators": 10}, rounds=2),
+    Case("cnn", 1_000, rounds=5),
+    Case("cnn", 10_000, params={"epochs": 3}),
+    Case("cnn", 40_000, params={"epochs": 1}),
+)
+
+QUICK = (
+    Case("random-forest", 1_000, 10),
+    Case("random-forest", 20_000, 20, rounds=2),
+    Case("cnn", 1_000, rounds=2),
+    Case("cnn", 10_000, params={"epochs": 1}, rounds=2),
+)
+
+
+def _write_table(case: Case, stem: Path) -> Path:
+    """Write a CSV: numbers, half of them around the centre of one of the classes, and `target`."""
+    random = np.random.default_rng(case.n_samples)
+    target = random.integers(0, 3, case.n_samples)
+    centres = random.normal(size=(3, case.n_features)) * (np.arange(case.n_features) % 2)
+    X = random.normal(scale=2, size=(case.n_samples, case.n_features)) + centres[target]
+    frame = pd.DataFrame(X.round(5), columns=[f"feature_{i}" for i in range(case.n_features)])
+    path = stem.with_suffix(".csv")
+    frame.assign(target=_flip(target, 3, random)).to_csv(path, index=False)
+    return path
+
+
+def _write_images(case: Case, stem: Path) -> Path:
+    """Write an NPZ: one coarse pattern for each label, somewhere under noise; uint8, not compressed."""
+    random = np.random.default_rng(case.n_samples)
+    labels = random.integers(0, N_CLASSES, case.n_samples)
+    patterns = random.integers(0, 120, (N_CLASSES, 8, 8, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    images = patterns[labels]
+    images += random.integers(0, 130, images.shape, dtype=np.uint8)
+    path = stem.with_suffix(".npz")
+    np.savez(path, images=images, labels=_flip(labels, N_CLASSES, random))
+    return path
+
+
+def _flip(labels: np.ndarray, n_classes: int, random: np.random.Generator) -> np.ndarray:
+    """Return the labels, a few of them turned into another class."""
+    wrong = random.random(len(labels)) < FLIPPED
+    return np.where(wrong, (labels + random.integers(1, n_classes, len(labels))) % n_classes, labels)
