@@ -1,14 +1,10 @@
 """What the tests share: the command line as a user calls it, and a real MLflow server."""
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-
-ROOT = Path(__file__).parent.parent
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a call of mljobs ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The one JSON line on stdout."""
-        (line,) = self.stdout.splitlines()
-        return json.loads(line)
-
-
-MLJobs = Callable[..., Ended]
+from harness import Ended, MLJobs, Server, free_port, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -104,20 +81,6 @@ def csv(tmp_path: Path, frame: pd.DataFrame) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Server:
-    """A real MLflow tracking server."""
-
-    uri: str
-
-    @property
-    def client(self) -> Any:
-        """Return a client of it."""
-        from jobs.tracking import connect
-
-        return connect(self.uri)
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a real server with a database and proxied artifacts."""
@@ -137,32 +100,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         )
     uri = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(uri, process, folder / "log")
+        wait_for(uri, process, folder / "log")
         yield Server(uri)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_for(uri: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until the server answers a real call."""
-    import requests
-
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            answer = requests.get(f"{uri}/api/2.0/mlflow/experiments/search?max_results=1", timeout=5)
-        except requests.ConnectionError:
-            time.sleep(0.2)
-            continue
-        if answer.ok:
-            return
-    raise AssertionError(f"the server did not come up:\n{log.read_text()}")

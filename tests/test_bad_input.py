@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Ended, MLJobs
+from harness import Ended, MLJobs
 
 ROWS = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0) % 7, "target": np.arange(20) % 2})
 

@@ -17,7 +17,7 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Ended, MLJobs
+from harness import Ended, MLJobs
 
 import jobs
 from jobs import journal, pipelines

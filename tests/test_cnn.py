@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from conftest import ROOT, MLJobs
+from harness import ROOT, MLJobs
 
 from jobs import resources
 from jobs.datasets import Dataset, images, splits

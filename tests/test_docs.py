@@ -5,7 +5,7 @@ import re
 
 import click
 import pytest
-from conftest import ROOT, MLJobs
+from harness import ROOT, MLJobs
 
 from jobs.cli import cli
 from jobs.errors import ExitCode
@@ -38,7 +38,9 @@ def test_exit_codes() -> None:
 def test_commands() -> None:
     """Every command is listed, with the first sentence of its help."""
     expected = [[f"`{name}`", command.get_short_help_str(limit=200)] for name, command in sorted(cli.commands.items())]
-    assert [[row[0].replace("mljobs ", "").split()[0].strip("`").join("``"), row[1]] for row in table("command")] == expected
+    assert [
+        [row[0].replace("mljobs ", "").split()[0].strip("`").join("``"), row[1]] for row in table("command")
+    ] == expected
 
 
 def test_options() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
-from conftest import ROOT, MLJobs
+from harness import ROOT, MLJobs
 from sklearn import datasets
 
 from jobs.datasets import splits, table

@@ -245,7 +245,7 @@ def honest_tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(honest_tables(), st.sampled_from(",;\t"), st.booleans(), st.booleans(), st.sampled_from([3, 500]), st.booleans())
-def test_any_honest_table_reads_back(  # noqa: PLR0913, PLR0917
+def test_any_honest_table_reads_back(
     tmp_path_factory: pytest.TempPathFactory,
     honest: tuple[list[str], list[list[Any]]],
     separator: str,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Ended, MLJobs, Server, free_port
+from harness import Ended, MLJobs, Server, free_port
 
 from jobs import journal, tracking
 from jobs.tracking import publisher

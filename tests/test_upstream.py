@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
-from conftest import Server
+from harness import Server
 from sklearn.ensemble import RandomForestClassifier
 
 from jobs import tracking

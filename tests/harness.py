@@ -1,0 +1,70 @@
+"""What the tests share: how a call of mljobs ended, and a real MLflow server."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call of mljobs ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The one JSON line on stdout."""
+        (line,) = self.stdout.splitlines()
+        return json.loads(line)
+
+
+MLJobs = Callable[..., Ended]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A real MLflow tracking server."""
+
+    uri: str
+
+    @property
+    def client(self) -> Any:
+        """Return a client of it."""
+        from jobs.tracking import connect
+
+        return connect(self.uri)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_for(uri: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until the server answers a real call."""
+    import requests
+
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            answer = requests.get(f"{uri}/api/2.0/mlflow/experiments/search?max_results=1", timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.2)
+            continue
+        if answer.ok:
+            return
+    raise AssertionError(f"the server did not come up:\n{log.read_text()}")
