@@ -53,6 +53,9 @@ lock: ## resolve the hash-locked requirements again (needs uv)
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/random-forest.txt pyproject.toml
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt --extra cnn -o $(LOCKS)/cnn.txt pyproject.toml
 	echo 'mlflow==3.17.2' | uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/mlflow.txt -
+	sed -n 's/^tensorflow==\([^ ]*\).*/tensorflow-cpu==\1/p' $(LOCKS)/cnn.txt \
+		| uv pip compile --quiet --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
+		--no-deps --no-annotate --no-header -o $(LOCKS)/tensorflow-cpu.txt -
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

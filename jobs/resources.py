@@ -4,6 +4,8 @@ import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 
+from jobs.errors import FitError
+
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 
@@ -58,6 +60,18 @@ def available_memory(cgroups: Path = CGROUPS, proc: Path = PROC) -> int:
     """
     free = [max(0, limit - used) for limit, used in _groups(cgroups, proc)]
     return min([*free, _machine_memory(proc)])
+
+
+def require_memory(need: int, what: str, advice: str) -> None:
+    """Raise FitError if `need` bytes, which are for `what`, are more than what is available."""
+    available = available_memory()
+    if need > available:
+        raise FitError(f"{what} needs about {_size(need)} of memory, but {_size(available)} is available; {advice}")
+
+
+def _size(n_bytes: int) -> str:
+    """Return a size as people read it."""
+    return f"{n_bytes / 2**30:,.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:,.0f} MiB"
 
 
 def _groups(cgroups: Path, proc: Path) -> Iterator[tuple[int, int]]:

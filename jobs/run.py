@@ -131,7 +131,8 @@ class Run:
 
     def _reason(self) -> dict[str, str]:
         """Return the description of a run that gave no result."""
-        return {} if self.result.metrics else {"mlflow.note.content": str(self.result.reason)}
+        gave_none = self.result.status in {"failed", "killed"}
+        return {"mlflow.note.content": str(self.result.reason)} if gave_none else {}
 
     def _take(self, published: Published) -> None:
         """Note whether the run is in MLflow."""

@@ -10,6 +10,7 @@ from jobs import pipelines, provenance, resources, summary
 from jobs.config import JobConfig, parse_params
 from jobs.console import Console
 from jobs.datasets import Dataset, Schema, splits
+from jobs.datasets.source import check_input
 from jobs.errors import ExitCode
 from jobs.evaluation import Evaluation
 from jobs.pipelines import Fitted, Model, Pipeline
@@ -67,6 +68,8 @@ def _evaluate(config: JobConfig, run: Run) -> None:
 def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -> int:
     """Start the record of the run, import the libraries, and return the number of threads they were given."""
     run.begin(name)
+    for path in filter(None, (run.config.data, run.config.eval_data)):
+        check_input(path)
     with run.step("import"):
         threads = resources.limit_threads()
         pipeline.prepare(threads)

@@ -459,11 +459,12 @@ def test_unreadable_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refus
 def test_a_table_that_can_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused before it is read, with both numbers; text counts for more."""
     path = save(tmp_path, "a,b,target\n" + rows("#,text,@", 120))
-    monkeypatch.setattr(resources, "available_memory", lambda: 120 * 16 - 100)
+    need = table.CONSTANT_BYTES + 2 * 120 * 16
+    monkeypatch.setattr(resources, "available_memory", lambda: need - 100)
 
-    with pytest.raises(FitError, match=r"needs about 0.0 MiB of memory \(120 rows of 2 features\), but 0.0 MiB"):
+    with pytest.raises(FitError, match=r"\(120 rows of 2 features\) needs about 100 MiB of memory, but 100 MiB is"):
         read(path)
-    monkeypatch.setattr(resources, "available_memory", lambda: 120 * 16 + 100)
+    monkeypatch.setattr(resources, "available_memory", lambda: need + 100)
 
     assert 120 == len(read(path))
 

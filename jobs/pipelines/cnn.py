@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from jobs import resources
 from jobs.datasets import Dataset, Schema
 from jobs.errors import FitError, NoInputError
 from jobs.pipelines import Fitted, Model, Progress, pinned
@@ -25,6 +26,12 @@ INSTALL = "use the image mljobs/cnn, or pip install 'mljobs[cnn]'"
 
 _SMALLEST_VALID = 18
 """Height and width under which three unpadded convolutions and two poolings leave nothing."""
+
+_TENSORFLOW_BYTES = 440 << 20
+"""What TensorFlow takes until a small network is trained and saved."""
+
+_COPIES = 3
+"""How often a batch's activations are in memory at once, at most: themselves, their gradients, a convolution's input."""
 
 _PREDICT_BATCH = 64
 
@@ -70,6 +77,7 @@ class CNN:
 
 def prepare(threads: int) -> None:
     """Import TensorFlow and set its threads; it does not see a container's CPU quota by itself."""
+    resources.require_memory(_TENSORFLOW_BYTES, "TensorFlow", "give the job more memory")
     with _quiet_start():
         import keras  # noqa: F401
         import tensorflow as tf
@@ -121,6 +129,7 @@ def fit(
 
     keras.utils.set_random_seed(random_state)
     network = build(train.X.shape[1:], str(train.X.dtype), len(train.classes), _scale(train.schema, params))
+    _require_memory(network, params.batch_size)
     compile_network(network, params)
     history = network.fit(
         _batches(train, train.classes, params.batch_size, random_state),
@@ -156,6 +165,15 @@ def build(shape: tuple[int, int, int], dtype: str, n_classes: int, scale: float)
             layers.Dense(n_classes, activation="softmax"),
         ]
     )
+
+
+def _require_memory(network: Any, batch_size: int) -> None:
+    """Raise FitError if a training step can't fit the memory: its activations, and weights with Adam's two moments."""
+    activations = sum(math.prod(layer.output.shape[1:]) for layer in network.layers)
+    need = np.dtype(np.float32).itemsize * (_COPIES * batch_size * activations + 4 * network.count_params())
+    height, width = network.input_shape[1:3]
+    what = f"a training step on {batch_size} images of {height}x{width} pixels"
+    resources.require_memory(need, what, "give the job more memory, or a smaller --param batch_size")
 
 
 def compile_network(network: Any, params: Params) -> None:

@@ -23,8 +23,11 @@ INSTALL = "install mljobs with its dependencies"
 TRUSTED_TYPES = ("sklearn.tree._tree.Tree", "sklearn.compose._column_transformer._RemainderColsList", "numpy.dtype")
 """What a model file may hold beyond skops' own safe list; fixed here, never taken from the file."""
 
+_NODE_BYTES = 64
+"""Size of a node in scikit-learn's trees, beside the values of its classes."""
+
 _STEPS = 10
-"""Parts in which a forest is grown: the steps of its progress."""
+"""Most parts in which a forest is grown: the steps of its progress."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,25 @@ def fit(
     columns = _columns(train.schema["columns"])
     X = columns.fit_transform(train.X)
     forest = RandomForestClassifier(**vars(params), random_state=random_state, n_jobs=threads, warm_start=True)
-    for n_trees in sorted({math.ceil(params.n_estimators * step / _STEPS) for step in range(1, _STEPS + 1)}):
+    # Each step has a tree for every thread.
+    step = threads * math.ceil(params.n_estimators / (_STEPS * threads))
+    for n_trees in (*range(step, params.n_estimators, step), params.n_estimators):
         forest.set_params(n_estimators=n_trees).fit(X, train.y)
         resources.trim_memory()
+        _require_memory(forest, params.n_estimators)
         on_progress("trees", n_trees, params.n_estimators)
     # One thread: with more, probabilities are summed in the order in which threads end, and their last bits vary.
     forest.set_params(n_jobs=None, warm_start=False)
     importances = dict(zip(columns.get_feature_names_out(), forest.feature_importances_.tolist(), strict=True))
     return Fitted(Pipeline([("columns", columns), ("forest", forest)]), importances=importances)
+
+
+def _require_memory(forest: Any, n_trees: int) -> None:
+    """Raise FitError if the trees that are still to come, each as large as those grown, can't fit the memory."""
+    trees = [each.tree_ for each in forest.estimators_]
+    grown = sum(tree.node_count * (_NODE_BYTES + tree.value[0].nbytes) for tree in trees)
+    advice = "give the job more memory, fewer --param n_estimators, or a --param max_depth"
+    resources.require_memory(grown * (n_trees - len(trees)) // len(trees), f"a forest of {n_trees} such trees", advice)
 
 
 def _columns(kinds: Mapping[str, str]) -> Any:

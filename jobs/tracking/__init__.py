@@ -1,5 +1,6 @@
 """MLflow as a view of the journal: the only place, but for the model flavours of `pipelines`, that knows MLflow."""
 
+import logging
 import os
 import re
 from typing import Any
@@ -22,6 +23,8 @@ def configure() -> None:
     """Give MLflow's client settings fit for a job, before it is imported; what the user has set stays."""
     for name, value in _CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
+    # It warns that pip is missing where it is, as in our images; the requirements are ours anyway.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 
 def configured_uri() -> str | None:
