@@ -1,10 +1,13 @@
 """The command line: options and environment to settings, results to stdout and exit codes. Nothing else."""
 
+import atexit
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
+_SOON = 0.02
+"""Seconds after which a signal that came at a bad moment is looked at again."""
+
 _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:3d}  {code.name:<12} {code.meaning}" for code in ExitCode)
 
 
@@ -187,18 +193,40 @@ def _exit_on_error(work: Callable[[], None]) -> None:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Let SIGTERM end a job as Ctrl-C does: by an exception, so that its end is recorded."""
+    """Let SIGTERM and Ctrl-C end a job by an exception, so that its end is recorded."""
+    errors = {signal.SIGTERM: TerminatedError("stopped by SIGTERM"), signal.SIGINT: KeyboardInterrupt()}
+    wanted: list[BaseException] = []
 
-    def stop(_number: int, _frame: object) -> NoReturn:
-        raise TerminatedError("stopped by SIGTERM")
+    def stop(number: int, frame: FrameType | None) -> None:
+        if number in errors:
+            wanted[:] = [errors[signal.Signals(number)]]
+        if _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        else:
+            raise wanted[0]
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (*errors, signal.SIGALRM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported: an exception there can be lost, or leave a lock held for ever."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def main() -> None:
     """Run the command line."""
+    # The libraries make a million objects that stay. To look for cycles among them every 700 new ones, and once more
+    # at the end, takes seconds.
+    gc.set_threshold(50_000)
+    atexit.register(gc.freeze)
     cli(prog_name="mljobs")

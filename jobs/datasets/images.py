@@ -15,8 +15,8 @@ from jobs.errors import DataError
 CHANNELS = (1, 3, 4)
 SCAN_BYTES = 16 << 20
 RANK = 4
-RELEASED_AT_ONCE = 1 / 256
-"""Share of all images."""
+RELEASED_AT_ONCE = 1 / 2048
+"""Share of all images that may be read before their pages are released: each time costs as much as the map is large."""
 
 
 class ImageRows:
@@ -67,7 +67,7 @@ class ImageRows:
         return pixels
 
     def _release(self, n_images: int) -> None:
-        """Now and then, so that it costs nothing, release what was read: the system maps 16 pages for each one."""
+        """Now and then release what was read: for one image the system maps up to 2 MB of the file around it."""
         self._unreleased += n_images
         if self._unreleased >= len(self._array) * RELEASED_AT_ONCE:
             release(self._array)
