@@ -462,7 +462,7 @@ def test_a_table_that_can_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     need = table.CONSTANT_BYTES + 2 * 120 * 16
     monkeypatch.setattr(resources, "available_memory", lambda: need - 100)
 
-    with pytest.raises(FitError, match=r"\(120 rows of 2 features\) needs about 100 MiB of memory, but 100 MiB is"):
+    with pytest.raises(FitError, match=r"\(120 rows of 2 features\) needs about 64 MiB of memory, but 64 MiB is"):
         read(path)
     monkeypatch.setattr(resources, "available_memory", lambda: need + 100)
 

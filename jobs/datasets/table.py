@@ -22,7 +22,7 @@ BLOCK_CELLS = 500_000
 LEAST_BLOCK_ROWS = 1_000
 """Rows that are parsed at a time in wide tables, where each block costs some microseconds a column."""
 
-CONSTANT_BYTES = 100 << 20
+CONSTANT_BYTES = 64 << 20
 """What a job takes beside its data after they are read; see `_check_memory`."""
 
 SAMPLE_CELLS = 100_000
