@@ -54,7 +54,7 @@ def test_options() -> None:
 
 def test_first_session(mljobs: MLJobs) -> None:
     """The session at the top prints what a run on the same file prints."""
-    shown = session("$ docker run")
+    shown = session("$ mkdir")
     (line,) = [each for each in shown.splitlines() if each.startswith("{")]
     documented = json.loads(line)
     ended = mljobs("train", "random-forest", ROOT / "data" / "mock_data.csv")
@@ -70,7 +70,7 @@ def test_first_session(mljobs: MLJobs) -> None:
 
 def test_session_of_bad_data(mljobs: MLJobs, tmp_path: object) -> None:
     """The refusal that README shows is the one that is printed."""
-    shown = session("$ mljobs train")
+    shown = session("$ printf")
     (written,) = re.findall(r"printf '(.*?)' > bad.csv", shown)
     path = ROOT.joinpath(str(tmp_path), "bad.csv")
     path.write_text(written.encode().decode("unicode_escape"))
