@@ -374,6 +374,22 @@ def test_a_bug_is_never_a_success(
     assert (end["status"], end["exit_code"]) == ("failed", 1)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_the_middle_of_an_import_waits_for_its_end(
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    """Raised inside an import, it could be lost, or leave a lock held that the publisher waits for; it is not lost."""
+    monkeypatch.syspath_prepend(csv.parent)
+    source = f"import os, pathlib\nos.kill(os.getpid(), {int(number)})\npathlib.Path('imported').touch()"
+    name = f"signalled_{int(number)}"
+    (csv.parent / f"{name}.py").write_text(source)
+    monkeypatch.chdir(csv.parent)
+    fit = f"import {name}, time\nfor _ in range(100): time.sleep(0.05)"
+    ended = mljobs("train", add_pipeline(monkeypatch, csv.parent / "more", fit), csv)
+    assert (ended.exit_code, ended.result["status"], Path("imported").exists()) == (code, "killed", True)
+    assert ended.result["seconds"]["fit"] < 2
+
+
 def test_an_unforeseen_metric_of_a_fit_costs_no_training(
     mljobs: MLJobs, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
