@@ -69,6 +69,27 @@ def test_accuracy_is_the_references_but_for_the_noise_between_seeds(tmp_path: Pa
     assert abs(np.mean(expected) - np.mean(actual)) < noise
 
 
+@pytest.mark.parametrize(
+    ("dtype", "pixel_range", "expected"),
+    [
+        ("uint8", (0, 255), 1 / 255),
+        ("uint8", (0, 1), 1),
+        ("int64", (3, 200), 1 / 255),
+        ("uint16", (0, 255), 1 / 255),
+        ("uint16", (0, 4000), 1 / 65535),
+        ("float32", (0, 1), 1),
+        ("float32", (0, 1.0001), 1),
+        ("float32", (-2.1, 2.6), 1),
+        ("float32", (0, 255), 1 / 255),
+    ],
+)
+def test_pixels_come_to_lie_around_one(dtype: str, pixel_range: tuple[float, float], expected: float) -> None:
+    """Neither 8-bit pixels stay large, nor do floats that are small already vanish; `scale` has the last word."""
+    schema = {"dtype": dtype, "pixel_range": pixel_range}
+    assert cnn._scale(schema, cnn.Params()) == expected
+    assert cnn._scale(schema, cnn.Params(scale=0.5)) == 0.5
+
+
 def bright_square(n: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:
     """Return images whose class is whether their upper left is bright, in the range 0 to 255, and labels 0 and 1."""
     random = np.random.default_rng(5)

@@ -27,6 +27,9 @@ INSTALL = "use the image mljobs/cnn, or pip install 'mljobs[cnn]'"
 _SMALLEST_VALID = 18
 """Height and width under which three unpadded convolutions and two poolings leave nothing."""
 
+_MOST_OF_FLOATS = 2
+"""Floats up to here are not 8-bit pixels; scaling an image may well push some a little over 1."""
+
 _TENSORFLOW_BYTES = 440 << 20
 """What TensorFlow takes until a small network is trained and saved."""
 
@@ -188,12 +191,15 @@ def compile_network(network: Any, params: Params) -> None:
 
 
 def _scale(schema: Schema, params: Params) -> float:
-    """Return what pixels are multiplied by: integers by 1 / their type's maximum, floats only if beyond [-1, 1]."""
+    """Return what pixels are multiplied by, so that they come to lie between 0 and 1.
+
+    Floats are left alone, whether from 0 to 1 or standardised, unless they are plainly 8-bit pixels.
+    """
     if params.scale != "auto":
         return params.scale
     dtype = np.dtype(schema["dtype"])
     low, high = schema["pixel_range"]
-    if dtype.kind == "b" or max(abs(low), abs(high)) <= 1:
+    if (dtype.kind == "f" and (low < 0 or high <= _MOST_OF_FLOATS)) or max(abs(low), abs(high)) <= 1:
         return 1.0
     if dtype == np.uint16 and high > np.iinfo(np.uint8).max:
         return 1 / np.iinfo(np.uint16).max
