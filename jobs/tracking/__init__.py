@@ -12,6 +12,8 @@ _CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     # Requirements are pinned by us; checking them imports the model in a subprocess.
     "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    # Else a uv project that the job happens to be started in is copied into the model.
+    "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
