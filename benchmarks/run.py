@@ -25,7 +25,7 @@ IMPORTS_OF_THE_JOB = """
 from jobs import resources, runner, tracking
 from jobs.pipelines import cnn
 tracking.configure()
-cnn.prepare(resources.limit_threads())
+cnn.prepare(resources.cpu_count())
 import mlflow.tensorflow
 """
 

@@ -24,7 +24,7 @@ class Journal:
     dataset    name, sha256, source, context (`training` or `evaluation`), schema, rows
     metrics    metrics, step: points of curves, or results
     artifact   path (in the run directory), sha256, size
-    model      path, sha256, name (in the registry, or null), description, tags
+    model      path, sha256, size, name (in the registry, or null), description, tags
     end        status, exit_code, reason
     published  run_id, tracking_uri: all of the above is in MLflow
     ========== =====================================================================

@@ -20,13 +20,11 @@ def cpu_count() -> int:
     return int(joblib.cpu_count())
 
 
-def limit_threads() -> int:
-    """Set the BLAS and OpenMP thread pools that are loaded to `cpu_count()` threads, and return that number."""
+def limit_threads(threads: int) -> None:
+    """Set the BLAS and OpenMP thread pools of the libraries that are loaded by now."""
     import threadpoolctl
 
-    threads = cpu_count()
     threadpoolctl.threadpool_limits(limits=threads)
-    return threads
 
 
 def trim_memory() -> None:

@@ -12,7 +12,7 @@ from jobs import pipelines, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.config import JobConfig
 from jobs.console import Console
-from jobs.errors import ConfigError, ExitCode, JobError, OutputError, StoppedError, TerminatedError
+from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError, StoppedError, TerminatedError
 from jobs.journal import Journal
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result, Status
@@ -117,17 +117,24 @@ class Run:
         result = self.result
         self.record("tags", tags={"mlflow.runName": result.title(), **self._reason()})
         self.record("end", status=result.status, exit_code=result.exit_code, reason=result.reason)
+        result.run_directory = str(self.directory.path)
+        result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
         if self._publisher:
+            # Whatever happens while the rest is sent, the end is on the disk.
+            result.tracking = "queued"
+            self._write_result()
             with self.step("publish"):
-                self._take(self._publisher.finish())
+                self._take(self._publisher.finish(at_once=result.status == "killed"))
         if self._journal:
             self._journal.close()
         result.seconds["total"] = round(time.monotonic() - self._started, 3)
-        result.run_directory = str(self.directory.path)
-        result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
-        self.directory.write_text("result.json", result.to_json() + "\n")
+        self._write_result()
         self.directory.clean()
         self._say_where()
+
+    def _write_result(self) -> None:
+        """Write `result.json`."""
+        self.directory.write_text("result.json", self.result.to_json() + "\n")
 
     def _reason(self) -> dict[str, str]:
         """Return the description of a run that gave no result."""
@@ -137,7 +144,6 @@ class Run:
     def _take(self, published: Published) -> None:
         """Note whether the run is in MLflow."""
         if published.run_id is None:
-            self.result.tracking = "queued"
             self.console.warning(f"not published: {published.reason}; later: mljobs sync {self.directory.path.parent}")
             return
         self.result.tracking, self.result.run_id = "published", published.run_id
@@ -184,6 +190,8 @@ def _note_failure(result: Result, error: BaseException, console: Console) -> Non
     """Turn an exception into an end."""
     if isinstance(error, KeyboardInterrupt):
         error = StoppedError("stopped by Ctrl-C")
+    if isinstance(error, MemoryError):
+        error = FitError(f"out of memory: {error or 'the system gives no more'}; give the job more memory or fewer rows")
     if isinstance(error, JobError):
         result.exit_code, result.reason = error.exit_code, str(error)
         console.error(str(error))

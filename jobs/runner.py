@@ -47,7 +47,7 @@ def _train(config: JobConfig, run: Run) -> None:
         save = pipelines.saver(config.pipeline, pipeline, fitted.model, training, model_format)
         model = run.directory.write("model", save)
     _report(run, evaluation, fitted)
-    run.record("model", path=model.path, sha256=model.sha256, **summary.registration(config, run.result, evaluation))
+    run.record("model", path=model.path, sha256=model.sha256, size=model.size, **summary.registration(config, run.result, evaluation))
 
 
 def _evaluate(config: JobConfig, run: Run) -> None:
@@ -71,8 +71,9 @@ def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -
     for path in filter(None, (run.config.data, run.config.eval_data)):
         check_input(path)
     with run.step("import"):
-        threads = resources.limit_threads()
+        threads = resources.cpu_count()
         pipeline.prepare(threads)
+        resources.limit_threads(threads)
     run.result.threads = threads
     run.settings = {**summary.settings(run.config), **params}
     run.environment = provenance.environment(threads)

@@ -141,7 +141,7 @@ def test_thread_pools_get_that_many_threads() -> None:
     program = (
         "import numpy as np; np.ones((2, 2)) @ np.ones((2, 2))\n"
         "import threadpoolctl\nfrom jobs import resources\n"
-        "print(resources.limit_threads(), {each['num_threads'] for each in threadpoolctl.threadpool_info()})"
+        "resources.limit_threads(resources.cpu_count()); print(resources.cpu_count(), {each['num_threads'] for each in threadpoolctl.threadpool_info()})"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

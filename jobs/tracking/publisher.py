@@ -1,5 +1,6 @@
 """Publishing while the job runs, beside it: a server that is slow or away costs the training nothing."""
 
+import math
 import queue
 import threading
 import time
@@ -14,6 +15,12 @@ from jobs.tracking.replay import Replay
 
 _REMOTE_PATIENCE = 10.0
 """Seconds without a sent event after which a job gives up on a server."""
+
+_PATIENCE_OF_STOPPED = 4.0
+"""The same for a job that is being stopped: Docker kills it after ten seconds."""
+
+_LEAST_BYTES_A_SECOND = 5_000_000
+"""An upload that is slower than that is given up."""
 
 _LOCAL_PATIENCE = 120.0
 """The same for an embedded store, which can't be away; it takes seconds to be opened and is made at first use."""
@@ -42,7 +49,7 @@ class Publisher:
         self._patience = _REMOTE_PATIENCE if uri.startswith("http") else _LOCAL_PATIENCE
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._created = threading.Event()
-        self._last_sent = time.monotonic()
+        self._deadline = math.inf
         self._error: Exception | None = None
         self._run_id: str | None = None
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
@@ -59,18 +66,27 @@ class Publisher:
             server = without_password(self._uri)
             raise TrackingError(f"{server} does not take the run: {self._why()}; `mljobs doctor` looks closer")
 
-    def finish(self) -> Published:
-        """Wait until all is sent, as long as it goes on; a signal ends the waiting, not the job: that has its end."""
+    def finish(self, *, at_once: bool) -> Published:
+        """Wait until all is sent, as long as it goes on; `at_once`, because the job is being stopped, not for long.
+
+        A signal ends the waiting, not the job: that has its end already.
+        """
         self._events.put(None)
-        self._last_sent = time.monotonic()
+        if at_once:
+            self._patience = min(self._patience, _PATIENCE_OF_STOPPED)
+        self._allow(0)
         try:
-            while self._thread.is_alive() and time.monotonic() - self._last_sent < self._patience:
+            while self._thread.is_alive() and time.monotonic() < self._deadline:
                 self._thread.join(0.05)
         except (KeyboardInterrupt, TerminatedError):
             return Published(None, "stopped while it was sent")
         if self._thread.is_alive() or self._error:
             return Published(None, self._why())
         return Published(self._run_id)
+
+    def _allow(self, n_bytes: int) -> None:
+        """Give the next event its time: more for what is to be uploaded."""
+        self._deadline = time.monotonic() + self._patience + n_bytes / _LEAST_BYTES_A_SECOND
 
     def _why(self) -> str:
         """Return what kept the run from the server."""
@@ -83,8 +99,8 @@ class Publisher:
         try:
             replay = Replay(connect(self._uri), self._directory)
             while (event := self._events.get()) is not None:
+                self._allow(event.get("size", 0))
                 replay.send(event)
-                self._last_sent = time.monotonic()
                 if event["event"] == "start":
                     self._run_id = replay.run_id
                     self._created.set()
