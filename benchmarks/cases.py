@@ -50,18 +50,17 @@ class Case:
 FULL = (
     Case("random-forest", 1_000, 10, rounds=5),
     Case("random-forest", 20_000, 20),
-    Case("random-forest", 100_000, 30, rounds=2),
     Case("random-forest", 300_000, 30, {"n_estimators": 10}, rounds=2),
-    Case("cnn", 1_000, rounds=5),
-    Case("cnn", 10_000, params={"epochs": 3}),
-    Case("cnn", 40_000, params={"epochs": 1}),
+    Case("cnn", 1_000),
+    Case("cnn", 10_000, params={"epochs": 3}, rounds=2),
+    Case("cnn", 80_000, params={"epochs": 1}, rounds=2),
 )
 
 QUICK = (
     Case("random-forest", 1_000, 10),
     Case("random-forest", 300_000, 30, {"n_estimators": 10}, rounds=1),
     Case("cnn", 1_000, rounds=2),
-    Case("cnn", 40_000, params={"epochs": 1}, rounds=1),
+    Case("cnn", 80_000, params={"epochs": 1}, rounds=1),
 )
 
 

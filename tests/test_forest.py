@@ -96,6 +96,20 @@ def test_loaded_model_predicts_bit_for_bit_as_the_trained_one(mljobs: MLJobs, cs
     np.testing.assert_array_equal(found[0], found[1])
 
 
+@pytest.mark.parametrize("model_format", ["skops", "joblib"])
+def test_model_holds_nothing_of_the_working_folder(
+    mljobs: MLJobs, tmp_path: Path, csv: Path, model_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow would add the lock file and settings of a project that the job happens to be started in."""
+    for name, text in (("uv.lock", "version = 1\n"), ("pyproject.toml", '[project]\nname = "other"\nversion = "1"\n')):
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    result = mljobs("train", "random-forest", csv, *_FAST, "--model-format", model_format).result
+    found = {each.name for each in (Path(result["run_directory"]) / "model").rglob("*")}
+    assert "MLmodel" in found
+    assert not found & {"uv.lock", "pyproject.toml"}
+
+
 def test_evaluation_file_is_the_holdout(mljobs: MLJobs, tmp_path: Path, frame: pd.DataFrame) -> None:
     """With --eval-data all rows of the data file are trained on; columns may come in another order."""
     frame[:200].to_csv(tmp_path / "train.csv", index=False)
