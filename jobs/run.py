@@ -191,7 +191,9 @@ def _note_failure(result: Result, error: BaseException, console: Console) -> Non
     if isinstance(error, KeyboardInterrupt):
         error = StoppedError("stopped by Ctrl-C")
     if isinstance(error, MemoryError):
-        error = FitError(f"out of memory: {error or 'the system gives no more'}; give the job more memory or fewer rows")
+        error = FitError(
+            f"out of memory: {error or 'the system gives no more'}; give the job more memory or fewer rows"
+        )
     if isinstance(error, JobError):
         result.exit_code, result.reason = error.exit_code, str(error)
         console.error(str(error))

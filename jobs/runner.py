@@ -47,7 +47,13 @@ def _train(config: JobConfig, run: Run) -> None:
         save = pipelines.saver(config.pipeline, pipeline, fitted.model, training, model_format)
         model = run.directory.write("model", save)
     _report(run, evaluation, fitted)
-    run.record("model", path=model.path, sha256=model.sha256, size=model.size, **summary.registration(config, run.result, evaluation))
+    run.record(
+        "model",
+        path=model.path,
+        sha256=model.sha256,
+        size=model.size,
+        **summary.registration(config, run.result, evaluation),
+    )
 
 
 def _evaluate(config: JobConfig, run: Run) -> None:
