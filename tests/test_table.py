@@ -163,6 +163,29 @@ def test_text_does_not_need_pyarrow(tmp_path: Path) -> None:
     assert [-1.0] == encoder.transform(pd.DataFrame({"b": ["new"]})).ravel().tolist()
 
 
+def test_lines_and_fields_of_any_length(tmp_path: Path) -> None:
+    """Thousands of columns and long texts, with line ends in them too, are read; other users of csv see no change."""
+    wide = ",".join(f"column_{i}" for i in range(25_000))
+    values = ",".join(["#"] * 25_000)
+    long = '"' + "a, b\n" * 400_000 + '"'
+    limit = csv.field_size_limit()
+
+    assert (12, 25_000) == read(save(tmp_path, f"{wide},target\n" + rows(f"{values},@"))).X.shape
+    assert 2_000_001 == len(read(save(tmp_path, f'a,b,target\n1,{long[:-1]}c",0\n' + rows("#,x#,@"))).X["b"][0])
+    assert limit == csv.field_size_limit()
+
+
+def test_blanks_behind_separators(tmp_path: Path) -> None:
+    """`a, b, ?` is what `a,b,?` is: gaps are seen, numbers are numbers, quotes quote, labels have no blank."""
+    data = read(save(tmp_path, 'a, b, "c, d", target\n' + rows('#, ?, "x, #", y@') + '13, 7, "x, 1", y1\n'))
+
+    assert ["a", "b", "c, d"] == list(data.X.columns)
+    assert ["float32", "float32", "str"] == [str(each) for each in data.X.dtypes]
+    assert [7.0] == data.X["b"].dropna().tolist()
+    assert "x, 1" == data.X["c, d"][0]
+    assert ["y0", "y1"] == data.classes.tolist()
+
+
 # Blocks
 
 
@@ -394,7 +417,9 @@ def test_text_in_a_late_block_of_evaluation_data(tmp_path: Path, schema: Any) ->
         ("a,target\n1,0\n".encode("utf-16"), "UTF-16 text; export it as CSV in UTF-8"),
         (b"PK\x03\x04\x14\0\0\0", "looks like a ZIP archive or an Excel workbook; export it as CSV"),
         (pickle.dumps(list(range(99))), "is not UTF-8 text"),
-        ('"' + "x" * 200_000, "is a quote opened and never closed?"),
+        ('"' + "x" * 200_000, "header: a quote is opened and never closed"),
+        ('a,"target\n' + rows("#,@"), "header: a quote is opened and never closed"),
+        ('a,target\n"1,0\n' + rows("#,@"), "data row 1: a quote is opened and never closed"),
     ],
 )
 def test_what_breaks_the_contract(tmp_path: Path, content: str | bytes, sentence: str) -> None:

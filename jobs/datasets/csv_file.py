@@ -51,6 +51,8 @@ class CsvFile:
             names=list(self.dialect.names),
             header=0,
             na_values=["?"],
+            # `a, b, ?` is written by many hands; without it the blank is part of the value.
+            skipinitialspace=True,
             dtype=dtypes(kinds | {self.target: Kind.TEXT}),
             chunksize=n_rows,
             # Each block is inferred as a whole: else pandas mixes types inside a column.

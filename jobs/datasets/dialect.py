@@ -5,7 +5,9 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from jobs.datasets.source import open_text, unpacked_size
@@ -16,6 +18,9 @@ SEPARATORS = (",", ";", "\t")
 HEAD = 1 << 20
 """Characters that are looked at, unless they hold less than two lines."""
 LONGEST_HEAD = 64 << 20
+
+END = "\0"
+"""Stands behind the head where it matters how that ends; no text that is read holds it."""
 
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
@@ -51,13 +56,31 @@ def read_dialect(path: Path, target: str) -> Dialect:
         For a file without data rows, duplicate column names, no column `target`, a first row longer than the header,
         and what `open_text` refuses.
     """
-    head, n_rows = _read_head(path)
+    with _fields_of_any_length():
+        head, heads = _read_head(path)
+        try:
+            return _find(path, target, head, heads)
+        except csv.Error as error:
+            raise DataError(f"{path}: the first lines are no CSV ({error})") from None
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """Lift the csv module's limit of 131,072 characters a field: a whole header is one under a wrong separator."""
+    before = csv.field_size_limit(LONGEST_HEAD * 2)
     try:
-        separator, header = _separator(head, target)
-        first = next(_records(head, separator, start=1), None)
-    except csv.Error as error:
-        message = f"{path}: the first lines are no CSV ({error}); is a quote opened and never closed?"
-        raise DataError(message) from None
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _find(path: Path, target: str, head: str, heads: float) -> Dialect:
+    """Return the dialect that the beginning of a file, `heads` times as long, is written in; raise DataError, csv.Error."""
+    separator, header = _separator(head, target)
+    if (place := _open_quote(head, separator)) is not None:
+        where = f"data row {place}" if place else "header"
+        raise DataError(f"{path}, {where}: a quote is opened and never closed; close or double it")
+    first = next(_records(head, separator, start=1), None)
     if not header:
         raise DataError(f"{path} holds nothing but blank lines; expected a line of column names, then data rows")
     names = tuple(each.strip() or f"Unnamed: {position}" for position, each in enumerate(header))
@@ -71,18 +94,34 @@ def read_dialect(path: Path, target: str) -> Dialect:
         )
         raise DataError(message)
     unnamed = tuple(name for name, given in zip(names, header, strict=True) if not given.strip())
+    # Records, not lines: texts may have line ends inside.
+    n_rows = max(0, round(sum(1 for _ in _records(head, separator)) * heads) - 1)
     return Dialect(separator, _decimal(head, separator), names, n_rows, unnamed)
 
 
-def _read_head(path: Path) -> tuple[str, int]:
-    """Return the beginning of the text, and how many data rows the whole may have."""
+def _read_head(path: Path) -> tuple[str, float]:
+    """Return the beginning of the text, and how many times as long the whole may be."""
     with open_text(path) as text:
         head = text.read(HEAD)
-        while _count_lines(head) < 3 and len(head) < LONGEST_HEAD and (more := text.read(HEAD)):  # noqa: PLR2004
+        while _is_short(head) and len(head) < LONGEST_HEAD and (more := text.read(max(HEAD, len(head)))):
             head += more
         size = len(head.encode())
-        lines = _count_lines(head) / max(1, size) * unpacked_size(path, size, text.raw_file.tell())
-    return head, max(0, round(lines) - 1)
+        return head, unpacked_size(path, size, text.raw_file.tell()) / max(1, size)
+
+
+def _is_short(head: str) -> bool:
+    """Tell whether the header and the first data row may not be in it as a whole."""
+    return _count_lines(head) < 3 or any(_open_quote(head, each) is not None for each in SEPARATORS)  # noqa: PLR2004
+
+
+def _open_quote(head: str, separator: str) -> int | None:
+    """Return in which of the first records a quote is still open at the end: 0 is the header, 1 the first data row."""
+    lines = chain(io.StringIO(head, newline=""), [END])
+    records = filter(None, csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    for position, record in enumerate(islice(records, 2)):
+        if record != [END] and record[-1].endswith(END):
+            return position
+    return None
 
 
 def _count_lines(text: str) -> int:
@@ -92,10 +131,8 @@ def _count_lines(text: str) -> int:
 
 def _records(text: str, separator: str, start: int = 0) -> Iterator[list[str]]:
     """Yield records from the one at `start` on; pandas skips blank lines, so they are none."""
-    records = (each for each in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if each)
-    for position, record in enumerate(records):
-        if position >= start:
-            yield record
+    lines = io.StringIO(text, newline="")
+    yield from islice(filter(None, csv.reader(lines, delimiter=separator, skipinitialspace=True)), start, None)
 
 
 def _separator(head: str, target: str) -> tuple[str, list[str]]:
