@@ -21,19 +21,27 @@ def table(runs_dir: Path) -> str:
 
 
 def _rows(runs_dir: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each run that has ended."""
+    """Yield the cells of each run that has ended; of a file that is no result of ours, only where it is."""
     for path in sorted(runs_dir.glob("*/result.json")):
-        result = json.loads(path.read_bytes())
-        accuracy = result["metrics"].get("accuracy")
-        yield (
-            path.parent.name,
-            result["pipeline"] or "-",
-            Path(result["data"].get("path", "-")).name,
-            result["status"],
-            "-" if accuracy is None else f"{accuracy:.4f}",
-            result["tracking"],
-            _age(datetime.now(UTC).timestamp() - path.stat().st_mtime),
-        )
+        try:
+            yield _row(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            yield (path.parent.name, "-", "-", "unreadable", "-", "-", "-")
+
+
+def _row(path: Path) -> tuple[str, ...]:
+    """Return the cells of one run."""
+    result = json.loads(path.read_bytes())
+    accuracy = result["metrics"].get("accuracy")
+    return (
+        path.parent.name,
+        str(result["pipeline"] or "-"),
+        Path(result["data"].get("path", "-")).name,
+        str(result["status"]),
+        "-" if accuracy is None else f"{accuracy:.4f}",
+        str(result["tracking"]),
+        _age(datetime.now(UTC).timestamp() - path.stat().st_mtime),
+    )
 
 
 def _age(seconds: float) -> str:

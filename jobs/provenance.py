@@ -36,13 +36,20 @@ def commit() -> str | None:
     package = Path(__file__).parent
     if not (package.parent / ".git").exists() or not shutil.which("git"):
         return None
-    asked = subprocess.run(  # noqa: S603 - a fixed command line
-        ["git", "-C", str(package), "describe", "--always", "--abbrev=40", "--dirty"],  # noqa: S607 - git is found on the PATH
+    head = _git(package, "rev-parse", "--verify", "--quiet", "HEAD")
+    changed = _git(package, "status", "--porcelain", "--untracked-files=no")
+    return f"{head}-dirty" if head and changed else head or None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Return what git says of a checkout, or nothing if it fails."""
+    asked = subprocess.run(  # noqa: S603 - fixed command lines
+        ["git", "-C", str(folder), *arguments],  # noqa: S607 - git is found on the PATH
         capture_output=True,
         text=True,
         check=False,
     )
-    return asked.stdout.strip() or None
+    return asked.stdout.strip()
 
 
 def _user() -> str:

@@ -91,6 +91,24 @@ def test_the_commit_of_a_checkout_says_whether_it_is_as_committed(tmp_path: Path
     assert f"{head}-dirty" == commit_seen_from(tmp_path)
 
 
+def test_the_commit_is_no_tag(tmp_path: Path) -> None:
+    """Tags can be moved; files that git does not know change nothing."""
+    copy_of_package(tmp_path)
+    git(tmp_path, "init")
+    git(tmp_path, "add", "jobs")
+    git(tmp_path, "commit", "-m", "one")
+    git(tmp_path, "tag", "-a", "v1", "-m", "v1")
+    (tmp_path / "unknown").write_text("")
+    assert git(tmp_path, "rev-parse", "HEAD") == commit_seen_from(tmp_path)
+
+
+def test_a_checkout_without_a_commit_has_none(tmp_path: Path) -> None:
+    """Nothing was committed yet."""
+    copy_of_package(tmp_path)
+    git(tmp_path, "init")
+    assert commit_seen_from(tmp_path) == "None"
+
+
 @pytest.mark.parametrize(
     ("mounts", "lost"),
     [
