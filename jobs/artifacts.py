@@ -48,12 +48,13 @@ class RunDirectory:
 
     def write_text(self, name: str, text: str) -> Artifact:
         """Write one file so that it is there whole or not at all."""
-        return self.write(name, lambda path: _write_through(path, text.encode()))
+        return self.write(name, lambda path: _write_through(path, text.encode("utf-8", "backslashreplace")))
 
     def write(self, name: str, fill: Callable[[Path], object]) -> Artifact:
         """Let `fill` make a file or folder aside, then put it in place under `name`."""
         aside = self.scratch / name
         try:
+            self.scratch.mkdir(exist_ok=True)
             fill(aside)
             _sync(aside)
             aside.replace(self.path / name)

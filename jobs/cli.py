@@ -4,10 +4,8 @@ import atexit
 import gc
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -15,7 +13,7 @@ import click
 from jobs import __version__
 from jobs.config import JobConfig
 from jobs.console import Console, LogFormat, give_up
-from jobs.errors import ExitCode, JobError, TerminatedError
+from jobs.errors import ExitCode, JobError
 
 if TYPE_CHECKING:
     from jobs.result import Result
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
-_SOON = 0.02
-"""Seconds after which a signal that came at a bad moment is looked at again."""
-
 _EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"  {code:3d}  {code.name:<12} {code.meaning}" for code in ExitCode)
 
 
@@ -172,13 +167,12 @@ def sync(runs_dir: Path, log_format: LogFormat) -> None:
 def _carry_out(job: Callable[[JobConfig, Console], "Result"], settings: dict[str, Any]) -> NoReturn:
     """Do one job, print its result, and exit with its code."""
     console = Console(log_format=settings.pop("log_format"))
-    with _signals():
-        result = job(JobConfig(**settings), console)
+    result = job(JobConfig(**settings), console)
     try:
         click.echo(result.to_json())
     except OSError as error:
         give_up(sys.stdout)
-        console.error(f"the result could not be written to stdout: {error.strerror}")
+        console.warning(f"the result could not be written to stdout: {error.strerror}")
     sys.exit(result.exit_code)
 
 
@@ -191,40 +185,11 @@ def _exit_on_error(work: Callable[[], None]) -> None:
         sys.exit(error.exit_code)
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C end a job by an exception, so that its end is recorded."""
-    errors = {signal.SIGTERM: TerminatedError("stopped by SIGTERM"), signal.SIGINT: KeyboardInterrupt()}
-    wanted: list[BaseException] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if number in errors:
-            wanted[:] = [errors[signal.Signals(number)]]
-        if _is_importing(frame):
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
-        else:
-            raise wanted[0]
-
-    before = {number: signal.signal(number, stop) for number in (*errors, signal.SIGALRM)}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported: an exception there can be lost, or leave a lock held for ever."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
-
-
 def main() -> None:
     """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until a job takes signals itself, Ctrl-C ends the process as SIGTERM does, which schedulers see as 130.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The libraries make a million objects that stay. To look for cycles among them every 700 new ones, and once more
     # at the end, takes seconds.
     gc.set_threshold(50_000)

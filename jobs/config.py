@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 _UNIONS = (typing.Union, types.UnionType)
 
+LARGEST = 2**31 - 1
+"""Integers beyond do not fit the C types that the libraries keep them in."""
+
 Tracking = Literal["auto", "required", "off"]
 
 GATES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
@@ -77,6 +80,8 @@ class JobConfig:
             raise ConfigError(f"--test-size must be between 0 and 1 (both excluded), got {self.test_size}")
         if not 0 <= self.random_state < 2**32:
             raise ConfigError(f"--random-state must be from 0 to 4294967295, got {self.random_state}")
+        if self.model_name is not None and (not self.model_name.strip() or set(self.model_name) & set("/:")):
+            raise ConfigError(f"--model-name must not be blank nor contain / or :, got {self.model_name!r}")
         _ = self.params, self.minimums
 
 
@@ -125,6 +130,9 @@ def parse_params(pipeline: str, kind: type[T], texts: Mapping[str, str]) -> T:
             values[name] = _parse(text, hints[name])
         except ValueError:
             raise ConfigError(f"--param {name} must be {_type_name(hints[name])}, got {text!r}") from None
+        except OverflowError:
+            message = f"--param {name} must be an integer from -{LARGEST} to {LARGEST}, got {text}"
+            raise ConfigError(message) from None
     try:
         return kind(**values)
     except ValueError as error:
@@ -138,7 +146,7 @@ def describe_param(parameter: Field[Any], hints: Mapping[str, Any]) -> str:
 
 
 def _parse(text: str, hint: Any) -> Any:
-    """Return `text` as a value of the type `hint`; raise ValueError."""
+    """Return `text` as a value of the type `hint`; raise ValueError, and OverflowError for too large an integer."""
     if typing.get_origin(hint) in _UNIONS:
         return _first_that_fits(text, hint.__args__)
     if typing.get_origin(hint) is Literal:
@@ -151,6 +159,8 @@ def _parse(text: str, hint: Any) -> Any:
         return None
     if hint is bool:
         return _parse_bool(text)
+    if hint is int and abs(int(text)) > LARGEST:
+        raise OverflowError(text)
     return hint(text)
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 LogFormat = Literal["text", "json"]
@@ -24,7 +25,8 @@ class Console:
     _SECONDS_BETWEEN_LINES = 10
 
     def __init__(self, stream: TextIO | None = None, log_format: LogFormat = "text") -> None:
-        self._stream = stream or sys.stderr
+        # Python has no stderr if the process was started without one.
+        self._stream = stream or sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
         self._json = log_format == "json"
         self._live = not self._json and self._stream.isatty()
         self._bar_shown = False

@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
     REJECTED = 3, "trained and recorded, but under a gate (`--min`)"
     DATA = 65, "the data file breaks the contract; the message says where, what was expected and what was found"
     NO_INPUT = 66, "the data file, run or model is missing or unreadable"
-    TRACKING = 69, "only with `--tracking required`, and `doctor`: the server does not answer; nothing was trained"
+    TRACKING = 69, "the server does not answer, and `--tracking required` or the model to evaluate needs it"
     FIT = 70, "training failed: the loss is not finite, or the data can't fit the memory limit"
     OUTPUT = 73, "the run directory can't be written"
     CONFIG = 78, "a setting makes no sense, or the pipeline's packages are not installed"
@@ -72,13 +72,19 @@ class ConfigError(JobError):
     exit_code = ExitCode.CONFIG
 
 
-class StoppedError(JobError):
+class StopError(BaseException):
+    """A signal; not an Exception, so that no library's `except Exception` swallows it."""
+
+    exit_code: ClassVar[ExitCode]
+
+
+class StoppedError(StopError):
     """Ctrl-C."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
-class TerminatedError(JobError):
+class TerminatedError(StopError):
     """SIGTERM."""
 
     exit_code = ExitCode.TERMINATED

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jobs import pipelines, tracking
+from jobs import journal, pipelines, signals, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.config import JobConfig
 from jobs.console import Console
-from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError, StoppedError, TerminatedError
+from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError, StopError
 from jobs.journal import Journal
 from jobs.provenance import is_lost_with_container
-from jobs.result import Result, Status
+from jobs.result import Result
+from jobs.signals import Stop
 from jobs.tracking.publisher import Published, Publisher
 
 _KIBIBYTE = 1024
@@ -40,6 +41,7 @@ class Run:
         self.settings: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
         self.notes: list[str] = []
+        result.run_directory = str(directory.path)
         self._started = time.monotonic()
         self._journal: Journal | None = None
         self._publisher: Publisher | None = None
@@ -112,29 +114,51 @@ class Run:
         self.result.status, self.result.exit_code, self.result.reason = "rejected", ExitCode.REJECTED, reason
         self.console.warning(f"rejected: {reason}")
 
-    def end(self) -> None:
-        """Write the last event, wait for what is not published yet, and leave `result.json`."""
-        result = self.result
-        self.record("tags", tags={"mlflow.runName": result.title(), **self._reason()})
-        self.record("end", status=result.status, exit_code=result.exit_code, reason=result.reason)
-        result.run_directory = str(self.directory.path)
-        result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+    def end(self, stop: Stop) -> None:
+        """Leave `result.json`, write the last event, and wait for what is not published yet."""
+        self.directory.clean()
+        self.result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
         if self._publisher:
             # Whatever happens while the rest is sent, the end is on the disk.
-            result.tracking = "queued"
-            self._write_result()
+            self.result.tracking = "queued"
+        self._write_result()
+        self._record_end()
+        if self._publisher:
             with self.step("publish"):
-                self._take(self._publisher.finish(at_once=result.status == "killed"))
+                self._take(self._publisher.finish(stop, at_once=self.result.status == "killed"))
         if self._journal:
             self._journal.close()
-        result.seconds["total"] = round(time.monotonic() - self._started, 3)
         self._write_result()
         self.directory.clean()
         self._say_where()
 
     def _write_result(self) -> None:
-        """Write `result.json`."""
-        self.directory.write_text("result.json", self.result.to_json() + "\n")
+        """Write `result.json`; if that is refused, the result says so instead."""
+        self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
+        try:
+            self.directory.write_text("result.json", self.result.to_json() + "\n")
+        except OutputError as error:
+            self.fail(error)
+
+    def _record_end(self) -> None:
+        """Write the last event; what the disk refuses is sent at least, so that MLflow shows no run that goes on."""
+        try:
+            self.record("tags", tags={"mlflow.runName": self.result.title(), **self._reason()})
+            self.record("end", **self._ending())
+        except OutputError as error:
+            self.fail(error)
+            if self._publisher:
+                self._publisher.put({"event": "end", "time": journal.now(), **self._ending()})
+
+    def _ending(self) -> dict[str, Any]:
+        """Return the content of the last event."""
+        return {"status": self.result.status, "exit_code": self.result.exit_code, "reason": self.result.reason}
+
+    def fail(self, error: JobError) -> None:
+        """Note a failure; the first one is the reason."""
+        self.console.error(str(error))
+        if self.result.status not in {"failed", "killed"} or self.result.reason is None:
+            self.result.status, self.result.exit_code, self.result.reason = "failed", error.exit_code, str(error)
 
     def _reason(self) -> dict[str, str]:
         """Return the description of a run that gave no result."""
@@ -148,17 +172,20 @@ class Run:
             return
         self.result.tracking, self.result.run_id = "published", published.run_id
         uri = tracking.without_password(tracking.configured_uri() or "")
-        self.record("published", run_id=published.run_id, tracking_uri=uri)
+        try:
+            self.record("published", run_id=published.run_id, tracking_uri=uri)
+        except OutputError as error:
+            self.fail(error)
 
     def _say_where(self) -> None:
         """Tell where the results are, and what becomes of them."""
         self.console.info(f"results are in {self.directory.path}")
-        if self._publisher is None and self.config.tracking == "auto":
+        if self.config.tracking == "auto" and tracking.configured_uri() is None:
             self.console.info("not in MLflow: MLFLOW_TRACKING_URI is not set")
         if is_lost_with_container(self.directory.path):
             self.console.warning(
-                f"{self.directory.path.parent} is inside the container and lost with it; "
-                f'to keep it: docker run -v "$PWD/runs:{self.directory.path.parent}"'
+                f"{self.directory.path.parent} is inside the container and lost with it; to keep it: mkdir -p runs && "
+                f'docker run --user "$(id -u):$(id -g)" -v "$PWD/runs:{self.directory.path.parent}" ...'
             )
 
 
@@ -167,42 +194,29 @@ def carry_out(config: JobConfig, job: str, work: Callable[[JobConfig, Run], None
     result = Result(job=job, pipeline=config.pipeline or None, data={"path": str(config.data)})
     name = config.pipeline if config.pipeline in pipelines.names() else job
     run: Run | None = None
-    try:
-        run = Run(config, RunDirectory.create(config.runs_dir, name), result, console)
-        config.check()
-        work(config, run)
-    except BaseException as error:  # noqa: BLE001 - the end must be true whatever it is, SystemExit and Ctrl-C too
-        _note_failure(result, error, console)
-    if run:
-        _end(run)
+    with signals.watched() as stop:
+        try:
+            run = Run(config, RunDirectory.create(config.runs_dir, name), result, console)
+            with stop.interrupts():
+                config.check()
+                work(config, run)
+        except BaseException as error:  # noqa: BLE001 - the end must be true whatever it is, SystemExit too
+            _note_failure(result, error, console)
+        if run:
+            run.end(stop)
     return result
-
-
-def _end(run: Run) -> None:
-    """End the run; if even that fails, say so."""
-    try:
-        run.end()
-    except (JobError, OSError) as error:
-        _note_failure(run.result, error, run.console)
 
 
 def _note_failure(result: Result, error: BaseException, console: Console) -> None:
     """Turn an exception into an end."""
-    if isinstance(error, KeyboardInterrupt):
-        error = StoppedError("stopped by Ctrl-C")
+    result.status = "killed" if isinstance(error, StopError) else "failed"
     if isinstance(error, MemoryError):
         error = FitError(
             f"out of memory: {error or 'the system gives no more'}; give the job more memory or fewer rows"
         )
-    if isinstance(error, JobError):
+    if isinstance(error, (JobError, StopError)):
         result.exit_code, result.reason = error.exit_code, str(error)
         console.error(str(error))
     else:
         result.exit_code, result.reason = ExitCode.INTERNAL, f"a bug: {type(error).__name__}: {error}"
         console.error(result.reason + "\n" + "".join(traceback.format_exception(error)).rstrip())
-    result.status = _status_of(error)
-
-
-def _status_of(error: BaseException) -> Status:
-    """Return `killed` for signals, else `failed`."""
-    return "killed" if isinstance(error, (StoppedError, TerminatedError)) else "failed"

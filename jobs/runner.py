@@ -35,7 +35,7 @@ def _train(config: JobConfig, run: Run) -> None:
     pipeline = pipelines.find(config.pipeline)
     params = parse_params(config.pipeline, pipeline.Params, config.params)
     model_format = pipelines.model_format(config.pipeline, pipeline, config.model_format)
-    threads = _begin(run, config.pipeline, pipeline, vars(params))
+    threads = _begin(run, config.pipeline, pipeline, {**vars(params), "model_format": model_format})
     with run.step("read"):
         training, holdout = _read_both(config, run, pipeline)
     with run.step("fit"):
@@ -66,8 +66,7 @@ def _evaluate(config: JobConfig, run: Run) -> None:
     with run.step("read"):
         holdout = _read(run, saved.pipeline, config.data, saved.schema)
         run.result.data = summary.data_facts(holdout)
-    if holdout.sha256 == saved.data_sha256:
-        run.warn(f"{config.data} is the file that the model was trained on: this is no test of it")
+    _warn_if_trained_on(run, holdout, saved.data_sha256)
     _report(run, _test(run, model, holdout, saved.y_train), None)
 
 
@@ -99,17 +98,28 @@ def _read_both(config: JobConfig, run: Run, pipeline: Pipeline) -> tuple[Dataset
         return dataset.take(inside), dataset.take(outside)
     holdout = _read(run, pipeline, config.eval_data, dataset.schema)
     run.result.eval_data = summary.data_facts(holdout)
+    _warn_if_trained_on(run, holdout, dataset.sha256)
     return dataset, holdout
+
+
+def _warn_if_trained_on(run: Run, holdout: Dataset, sha256: str) -> None:
+    """Say so if the rows of an evaluation are those of the training file."""
+    if holdout.sha256 == sha256:
+        run.warn(f"{holdout.path} is the file that the model was trained on: this is no test of it")
 
 
 def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Dataset:
     """Read one data file and record it; with a schema it is for evaluation."""
-    dataset = pipeline.read(path, target=run.config.target, schema=schema, scratch=run.directory.scratch)
+    target = schema.get("target", "") if schema else run.config.target
+    dataset = pipeline.read(path, target=target, schema=schema, scratch=run.directory.scratch)
     context = "training" if schema is None else "evaluation"
     run.record("dataset", **summary.dataset(dataset, context))
     run.record("tags", tags={f"mljobs.{context}_sha256": dataset.sha256})
     run.console.info(f"read {path}", rows=len(dataset), classes=len(dataset.classes))
     run.notes.extend(dataset.notes)
+    if schema is None and "target" in dataset.schema:
+        run.settings["target"] = dataset.schema["target"]
+        run.record("params", params={"target": target})
     return dataset
 
 
@@ -126,7 +136,7 @@ def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray) -> Eval
     run.console.info(summary.headline(evaluation, run.result.job))
     missed = [gate for gate in summary.gates(run.config, evaluation) if not gate.passed]
     if missed:
-        run.reject("; ".join(f"{each.metric} {each.value} is under the gate {each.least}" for each in missed))
+        run.reject("; ".join(map(summary.shortfall, missed)))
     else:
         run.accept()
     return evaluation

@@ -64,6 +64,13 @@ def gates(config: JobConfig, evaluation: Evaluation) -> list[Gate]:
     return found
 
 
+def shortfall(gate: Gate) -> str:
+    """Return why a gate was not passed."""
+    if gate.value is None:
+        return f"{gate.metric} can't be had from these rows, but the gate asks for {gate.least}"
+    return f"{gate.metric} {gate.value} is under the gate {gate.least}"
+
+
 def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> dict[str, Any]:
     """Return how the model is to be registered: under which name (None if it was not accepted), described how."""
     accepted = result.exit_code == ExitCode.OK

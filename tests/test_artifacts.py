@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path, place: 
 
 def test_a_file_that_cannot_be_written_is_an_output_error(directory: RunDirectory) -> None:
     """A run directory that goes away while a job runs ends it with a sentence."""
-    directory.clean()
+    shutil.rmtree(directory.path)
     with pytest.raises(OutputError, match=r"report\.md can't be written: No such file or directory"):
         directory.write_text("report.md", "x")
 

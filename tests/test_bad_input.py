@@ -135,11 +135,12 @@ def test_bad_npz(mljobs: MLJobs, tmp_path: Path, name: str) -> None:
     check_end(mljobs("train", "cnn", path), 65, part, path)
 
 
-@pytest.mark.parametrize("name", ["missing.csv", "."])
-def test_no_file(mljobs: MLJobs, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "part"), [("missing.csv", "does not exist"), ("folder", "is a directory")])
+def test_no_file(mljobs: MLJobs, tmp_path: Path, name: str, part: str) -> None:
     """What is not there, or no file, has a code of its own."""
+    (tmp_path / "folder").mkdir()
     path = tmp_path / name
-    check_end(mljobs("train", "random-forest", path), 66, "", path)
+    check_end(mljobs("train", "random-forest", path), 66, part, path)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +176,7 @@ def test_bad_evaluation_file(
         (("--random-state", "-1"), "from 0 to"),
         (("--model-format", "onnx"), "skops, joblib"),
         (("--tracking", "required"), "MLFLOW_TRACKING_URI"),
+        (("--model-name", "a/b"), "must not be blank nor contain / or :"),
     ],
 )
 def test_settings_that_make_no_sense(mljobs: MLJobs, csv: Path, arguments: tuple[str, ...], part: str) -> None:

@@ -191,9 +191,11 @@ def test_variables_are_taken_as_options_are(mljobs: MLJobs, csv: Path) -> None:
         MLJOBS_MODEL_NAME="shop",
         MLFLOW_EXPERIMENT_NAME="from outside",
     )
-    events = {event["event"]: event for event in journal.read(Path(ended.result["run_directory"]) / "journal.jsonl")}
-    expected = {"n_estimators": 10, "max_depth": 2, "test_size": 0.5, "random_state": 7}
-    assert {name: events["params"]["params"][name] for name in expected} == expected
+    recorded = list(journal.read(Path(ended.result["run_directory"]) / "journal.jsonl"))
+    events = {event["event"]: event for event in recorded}
+    params = {name: value for event in recorded for name, value in event.get("params", {}).items()}
+    expected = {"n_estimators": 10, "max_depth": 2, "test_size": 0.5, "random_state": 7, "target": "label"}
+    assert {name: params[name] for name in expected} == expected
     assert (ended.exit_code, ended.result["reason"][:9]) == (3, "accuracy ")
     assert events["start"]["experiment"] == "from outside"
     assert all(json.loads(line)["level"] for line in ended.stderr.splitlines())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import click
 import pytest
@@ -78,6 +79,14 @@ def test_session_of_bad_data(mljobs: MLJobs, tmp_path: object) -> None:
     documented = re.findall(r"error: (.*)", shown)
     assert documented == [re.findall(r"error: (.*)", ended.stderr)[0].replace(str(path), "bad.csv")]
     assert shown.endswith(f"$ echo $?\n{ended.exit_code}\n")
+
+
+def test_benchmark_is_there() -> None:
+    """The tables that `make bench` prints are in it, with a row for each case."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from cases import FULL
+
+    assert [case.name for case in FULL if f"\n| {case.name} | " not in README] == []
 
 
 @pytest.mark.parametrize("name", ["demo", "test", "bench"])

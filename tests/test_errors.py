@@ -4,9 +4,9 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli import cli
-from jobs.errors import ExitCode, JobError
+from jobs.errors import ExitCode, JobError, StopError
 
-ERRORS = JobError.__subclasses__()
+ERRORS = [*JobError.__subclasses__(), *StopError.__subclasses__()]
 
 
 def test_no_two_errors_share_an_exit_code() -> None:

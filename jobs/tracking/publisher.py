@@ -1,16 +1,17 @@
 """Publishing while the job runs, beside it: a server that is slow or away costs the training nothing."""
 
-import math
 import queue
 import threading
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from jobs import journal
-from jobs.errors import TerminatedError, TrackingError
+from jobs.errors import TrackingError
 from jobs.journal import Event
-from jobs.tracking import connect, without_password
+from jobs.signals import Stop
+from jobs.tracking import connect, status_of, without_password
 from jobs.tracking.replay import Replay
 
 _REMOTE_PATIENCE = 10.0
@@ -21,6 +22,9 @@ _PATIENCE_OF_STOPPED = 4.0
 
 _LEAST_BYTES_A_SECOND = 5_000_000
 """An upload that is slower than that is given up."""
+
+_MAX_LINE = 300
+"""Characters of an error's line that a person reads."""
 
 _LOCAL_PATIENCE = 120.0
 """The same for an embedded store, which can't be away; it takes seconds to be opened and is made at first use."""
@@ -49,7 +53,7 @@ class Publisher:
         self._patience = _REMOTE_PATIENCE if uri.startswith("http") else _LOCAL_PATIENCE
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._created = threading.Event()
-        self._deadline = math.inf
+        self._deadline = 0.0
         self._error: Exception | None = None
         self._run_id: str | None = None
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
@@ -66,19 +70,20 @@ class Publisher:
             server = without_password(self._uri)
             raise TrackingError(f"{server} does not take the run: {self._why()}; `mljobs doctor` looks closer")
 
-    def finish(self, *, at_once: bool) -> Published:
+    def finish(self, stop: Stop, *, at_once: bool) -> Published:
         """Wait until all is sent, as long as it goes on; `at_once`, because the job is being stopped, not for long.
 
-        A signal ends the waiting, not the job: that has its end already.
+        A signal that comes now ends the waiting, not the job: that has its end already.
         """
+        before = stop.wanted
         self._events.put(None)
         if at_once:
             self._patience = min(self._patience, _PATIENCE_OF_STOPPED)
-        self._allow(0)
-        try:
-            while self._thread.is_alive() and time.monotonic() < self._deadline:
-                self._thread.join(0.05)
-        except (KeyboardInterrupt, TerminatedError):
+            self._deadline = 0.0
+        self._deadline = max(self._deadline, time.monotonic() + self._patience)
+        while self._thread.is_alive() and time.monotonic() < self._deadline and stop.wanted is before:
+            self._thread.join(0.05)
+        if self._thread.is_alive() and stop.wanted is not before:
             return Published(None, "stopped while it was sent")
         if self._thread.is_alive() or self._error:
             return Published(None, self._why())
@@ -122,6 +127,18 @@ def publish(uri: str, directory: Path) -> Published:
 
 
 def describe(error: Exception) -> str:
-    """Return one line of an error of MLflow's client."""
-    text = without_password(str(error)).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}"
+    """Return one line of an error of MLflow's client, and what to do about it where that is known."""
+    lines = without_password(str(error)).strip().splitlines()
+    text = f"{type(error).__name__}: {_shorten(lines[0]) if lines else 'no message'}"
+    if status_of(error) == HTTPStatus.UNAUTHORIZED:
+        text += "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    return text
+
+
+def _shorten(line: str) -> str:
+    """Return a line with its middle left out if it is long: it ends with the cause."""
+    if len(line) <= _MAX_LINE:
+        return line
+    cause = line.rfind("(Caused by ")
+    end = line[cause:] if cause >= 0 else line[-_MAX_LINE // 2 :]
+    return f"{line[: _MAX_LINE // 2].rstrip()} ... {end[:_MAX_LINE].lstrip()}"

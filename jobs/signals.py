@@ -1,0 +1,72 @@
+"""SIGTERM and Ctrl-C: an exception while a job works, only a note while it starts and ends."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from jobs.errors import StopError, StoppedError, TerminatedError
+
+_SOON = 0.02
+"""Seconds after which a signal that came at a bad moment is tried again."""
+
+
+class Stop:
+    """Whether somebody wants the job to stop.
+
+    Parameters
+    ----------
+    wanted : how it is to end, or None.
+    """
+
+    def __init__(self) -> None:
+        self.wanted: StopError | None = None
+        self._interrupts = False
+
+    @contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """Raise StoppedError or TerminatedError inside when a signal comes, or has come already."""
+        self._interrupts = True
+        try:
+            if self.wanted:
+                raise self.wanted
+            yield
+        finally:
+            self._interrupts = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal; one that comes while a module is imported waits for the end of that."""
+        if number == signal.SIGTERM:
+            self.wanted = TerminatedError("stopped by SIGTERM")
+        elif number == signal.SIGINT:
+            self.wanted = StoppedError("stopped by Ctrl-C")
+        if not (self._interrupts and self.wanted):
+            return
+        if _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+            return
+        raise self.wanted
+
+
+@contextmanager
+def watched() -> Iterator[Stop]:
+    """Take SIGTERM and Ctrl-C, unless they are ignored, as `nohup` does; afterwards all is as it was."""
+    stop = Stop()
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.handle) for number in heard}
+    try:
+        yield stop
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported: an exception there can be lost, or leave a lock held for ever."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

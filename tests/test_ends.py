@@ -1,0 +1,127 @@
+"""However and whenever a job is stopped: exit code, `result.json` and journal tell the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Ended, MLJobs
+
+from jobs import artifacts, journal, run
+
+FAST = ("--param", "n_estimators=5")
+SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+
+
+def signal_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int, when: object) -> None:
+    """Let a method send a signal to this process before it does its work, the first time its argument is `when`."""
+    real, sent = getattr(owner, name), []
+
+    def signalled(self: object, argument: object, *arguments: Any, **named: Any) -> Any:
+        if argument == when and not sent:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+        return real(self, argument, *arguments, **named)
+
+    monkeypatch.setattr(owner, name, signalled)
+
+
+def check_agreement(ended: Ended) -> dict[str, Any]:
+    """Assert that all that is left of a job tells the same end; return the journal's last event."""
+    directory = Path(ended.result["run_directory"])
+    assert json.loads((directory / "result.json").read_bytes()) == ended.result
+    assert not (directory / ".unfinished").exists()
+    (end,) = [event for event in journal.read(directory / "journal.jsonl") if event["event"] == "end"]
+    same = ("status", "exit_code", "reason")
+    assert {key: end[key] for key in same} == {key: ended.result[key] for key in same}
+    assert ended.exit_code == end["exit_code"]
+    return end
+
+
+@SIGNALS
+@pytest.mark.parametrize(
+    ("owner", "name", "when"), [(artifacts.RunDirectory, "write_text", "result.json"), (run.Run, "record", "end")]
+)
+def test_a_signal_at_the_end_comes_too_late(
+    mljobs: MLJobs,
+    csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: int,
+    owner: Any,
+    name: str,
+    when: str,
+) -> None:
+    """The job has its end already, and keeps it."""
+    signal_once(monkeypatch, owner, name, number, when)
+    ended = mljobs("train", "random-forest", csv, *FAST)
+    assert check_agreement(ended)["exit_code"] == 0 != code
+
+
+@SIGNALS
+def test_a_signal_while_it_is_noted_changes_nothing(
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    """A second one, after the first has ended the work, is taken and forgotten."""
+    signal_once(monkeypatch, run.Run, "write_text", number, "report.html")
+    signal_once(monkeypatch, artifacts.RunDirectory, "write_text", number, "result.json")
+    ended = mljobs("train", "random-forest", csv, *FAST)
+    end = check_agreement(ended)
+    assert (end["status"], end["exit_code"]) == ("killed", code)
+
+
+@SIGNALS
+def test_a_signal_before_the_work_ends_it_before_it_begins(
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    """The folder that is there already gets its result."""
+    real = artifacts.RunDirectory.create
+
+    def create(*arguments: Any) -> artifacts.RunDirectory:
+        directory = real(*arguments)
+        os.kill(os.getpid(), number)
+        time.sleep(0.05)
+        return directory
+
+    monkeypatch.setattr(artifacts.RunDirectory, "create", create)
+    ended = mljobs("train", "random-forest", csv)
+    directory = Path(ended.result["run_directory"])
+    assert (ended.exit_code, ended.result["status"]) == (code, "killed")
+    assert json.loads((directory / "result.json").read_bytes()) == ended.result
+    assert {each.name for each in directory.iterdir()} == {"result.json"}
+
+
+def test_ctrl_c_while_python_starts_is_no_bug(tmp_path: Path) -> None:
+    """Nothing has begun; the shell sees 130 as for any program."""
+    program = (
+        "import os, signal; from jobs import cli; cli.cli = lambda **_: os.kill(os.getpid(), signal.SIGINT); cli.main()"
+    )
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False, timeout=60)
+    assert process.returncode == -signal.SIGINT
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 256 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_the_reason_and_the_end_is_on_it(mljobs: MLJobs, csv: Path, small_disk: Path) -> None:
+    """The model does not fit; what was not finished is removed, so that the end does."""
+    ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=1000", "--runs-dir", small_disk)
+    assert (ended.exit_code, ended.result["status"]) == (73, "failed")
+    assert "/model can't be written: No space left on device" in ended.result["reason"]
+    check_agreement(ended)
