@@ -13,7 +13,7 @@ from jobs import __version__
 _PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "joblib", "skops", "tensorflow", "keras", "mlflow-skinny")
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(threads: int, memory_limit: int | None) -> dict[str, str]:
     """Return what a reader needs to get the same result again, as text: versions, commit, image, threads."""
     found = {
         "mljobs": __version__,
@@ -23,6 +23,7 @@ def environment(threads: int) -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": str(threads),
+        "memory limit": "none" if memory_limit is None else f"{memory_limit / 2**30:.2f} GiB",
     }
     versions = ((name, _version(name)) for name in _PACKAGES)
     return found | {"packages": ", ".join(f"{name} {version}" for name, version in versions if version)}

@@ -81,7 +81,7 @@ def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -
         resources.limit_threads(threads)
     run.result.threads = threads
     run.settings = {**summary.settings(run.config), **params}
-    run.environment = provenance.environment(threads)
+    run.environment = provenance.environment(threads, resources.memory_limit())
     run.record("params", params=run.settings)
     run.record("tags", tags=summary.tags(run.result, run.environment))
     return threads

@@ -16,7 +16,7 @@ from jobs import provenance
 
 def test_the_environment_has_the_versions_that_are_installed() -> None:
     """All texts, so that tables and tags can show them."""
-    found = provenance.environment(threads=2)
+    found = provenance.environment(threads=2, memory_limit=3 << 29)
     assert ("2", platform.python_version()) == (found["threads"], found["python"])
     assert found["mljobs"] == jobs.__version__
     assert f"scikit-learn {version('scikit-learn')}" in found["packages"].split(", ")
@@ -26,7 +26,7 @@ def test_the_environment_has_the_versions_that_are_installed() -> None:
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The image of the forest has no TensorFlow, and says nothing of it."""
     monkeypatch.setattr(provenance, "_PACKAGES", ("numpy", "no-such-package"))
-    assert provenance.environment(threads=1)["packages"] == f"numpy {version('numpy')}"
+    assert provenance.environment(threads=1, memory_limit=None)["packages"] == f"numpy {version('numpy')}"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
@@ -42,7 +42,7 @@ def test_image_and_commit_come_from_the_image(monkeypatch: pytest.MonkeyPatch) -
     """A container can see neither by itself: they are baked in."""
     monkeypatch.setenv("MLJOBS_IMAGE", "mljobs/cnn:1")
     monkeypatch.setenv("MLJOBS_COMMIT", "0123abc")
-    found = provenance.environment(threads=1)
+    found = provenance.environment(threads=1, memory_limit=None)
     assert (found["image"], found["commit"]) == ("mljobs/cnn:1", "0123abc")
 
 
