@@ -1,5 +1,7 @@
 """The append-only record of one run: what happened, in order, on disk before anyone hears of it."""
 
+import errno
+import fcntl
 import json
 import os
 import time
@@ -10,6 +12,9 @@ from typing import Any
 
 Event = dict[str, Any]
 """One line of the journal: `event` names its kind, `time` is Unix time in milliseconds."""
+
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 
 
 class Journal:
@@ -28,11 +33,23 @@ class Journal:
     end        status, exit_code, reason
     published  run_id, tracking_uri: all of the above is in MLflow
     ========== =====================================================================
+
+    An open journal is locked: nobody else publishes a run while its job, or another `sync`, is at it.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process has it open.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = path.open("ab", buffering=0)
+        try:
+            _lock(self._file)
+        except BlockingIOError:
+            self._file.close()
+            raise
         self._file.truncate(_end_of_last_line(path))
 
     def append(self, event: str, **fields: Any) -> Event:
@@ -49,8 +66,17 @@ class Journal:
         return record
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; that unlocks it."""
         self._file.close()
+
+
+def _lock(file: FileIO) -> None:
+    """Lock a file until it is closed, also by the end of the process; not where the file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _end_of_last_line(path: Path) -> int:

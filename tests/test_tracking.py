@@ -8,8 +8,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -302,6 +305,87 @@ def _rename_run(directory: Path, run: str, model: str) -> None:
     path.write_text("".join(json.dumps(event) + "\n" for event in events if event["event"] != "published"))
 
 
+# What the server refuses
+
+
+def changed_copy(source: Path, directory: Path, **changes: Callable[[journal.Event], journal.Event]) -> Path:
+    """Copy a run directory as another run that is not published, with the events of some kinds changed."""
+    shutil.copytree(source, directory)
+    _rename_run(directory, directory.name, directory.name)
+    path = directory / "journal.jsonl"
+    events = [changes.get(event["event"], dict)(event) for event in journal.read(path)]
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    return directory
+
+
+@pytest.mark.server
+def test_a_table_of_many_columns_has_a_schema_of_those_that_fit(server: Server, trained: Ended, tmp_path: Path) -> None:
+    """MLflow refuses more than a million characters; the last entries say how many are left out, and the target."""
+
+    def widen(event: journal.Event) -> journal.Event:
+        names = [f"a_column_with_a_longer_name_{i}" for i in range(20_000)]
+        return event | {"sha256": "w1de" * 16, "schema": event["schema"] | {"columns": dict.fromkeys(names, "numeric")}}
+
+    directory = changed_copy(Path(trained.result["run_directory"]), tmp_path / "wide", dataset=widen)
+    published = publisher.publish(server.uri, directory)
+    assert published.run_id is not None, published.reason
+    (entry,) = server.client.get_run(published.run_id).inputs.dataset_inputs
+    *columns, rest, target = [each["name"] for each in json.loads(entry.dataset.schema)["mlflow_colspec"]]
+    assert (rest, target) == (f"... and {20_000 - len(columns)} more columns", "target")
+    assert 1_040_000 < len(entry.dataset.schema) <= 1_048_575
+
+
+@pytest.mark.server
+def test_a_deleted_experiment_is_restored(server: Server, trained: Ended, tmp_path: Path) -> None:
+    """MLflow keeps the name of what is in its trash, and refuses runs in it."""
+    experiment_id = server.client.create_experiment("thrown away")
+    server.client.delete_experiment(experiment_id)
+    directory = changed_copy(
+        Path(trained.result["run_directory"]),
+        tmp_path / "restored",
+        start=lambda event: event | {"experiment": "thrown away"},
+    )
+    published = publisher.publish(server.uri, directory)
+    assert published.run_id is not None, published.reason
+    assert server.client.get_run(published.run_id).info.experiment_id == experiment_id
+    assert server.client.get_experiment(experiment_id).lifecycle_stage == "active"
+
+
+@pytest.mark.server
+def test_a_run_with_an_event_that_is_refused_for_good_has_its_end(
+    server: Server, trained: Ended, tmp_path: Path
+) -> None:
+    """It is not called published, but MLflow shows no run that goes on for ever; what could be sent is there."""
+    directory = changed_copy(
+        Path(trained.result["run_directory"]),
+        tmp_path / "refused",
+        params=lambda event: event | {"params": {"a\nb": 1}},
+    )
+    for _ in range(2):
+        published = publisher.publish(server.uri, directory)
+        assert published.run_id is None
+        assert "INVALID_PARAMETER_VALUE" in str(published.reason)
+    experiment = server.client.get_experiment_by_name("looked at").experiment_id
+    (run,) = server.client.search_runs([experiment], "tags.`mljobs.run` = 'refused'")
+    assert (run.info.status, run.data.params) == ("FINISHED", {})
+    assert run.data.metrics["accuracy"] == trained.result["metrics"]["accuracy"]
+
+
+@pytest.mark.server
+def test_values_that_are_too_long_are_cut(server: Server, trained: Ended, tmp_path: Path) -> None:
+    """MLflow takes 6,000 characters of a param, and older servers 5,000 of a tag."""
+    directory = changed_copy(
+        Path(trained.result["run_directory"]),
+        tmp_path / "long",
+        params=lambda event: event | {"params": {"long": "p" * 7_000}},
+        tags=lambda event: event | {"tags": {"long": "t" * 9_000}},
+    )
+    published = publisher.publish(server.uri, directory)
+    assert published.run_id is not None, published.reason
+    data = server.client.get_run(published.run_id).data
+    assert (len(data.params["long"]), len(data.tags["long"])) == (6_000, 5_000)
+
+
 # The server is away
 
 
@@ -402,9 +486,59 @@ def test_sync_to_a_server_that_is_away_is_69_and_keeps_the_queue(
     assert all_texts(runs) == before
 
 
+@pytest.mark.server
+def test_two_syncs_at_once_publish_each_run_once(
+    server: Server, mljobs: MLJobs, queued: tuple[Ended, float], tmp_path: Path
+) -> None:
+    """Who comes second skips what the other is at, or finds it published."""
+    runs = tmp_path / "runs"
+    for name in ("twice-1", "twice-2"):
+        changed_copy(Path(queued[0].result["run_directory"]), runs / name)
+    command = [sys.executable, "-m", "jobs", "sync", str(runs)]
+    env = {**os.environ, "MLFLOW_TRACKING_URI": server.uri}
+    both = [subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in both]
+    assert [exit_code for _, exit_code in ends] == [0, 0], ends
+    for name in ("twice-1", "twice-2"):
+        (published,) = [event for event in journal.read(runs / name / "journal.jsonl") if event["event"] == "published"]
+        found = everything(server, published["run_id"])
+        assert [len(found[each]) for each in ("runs", "models", "versions")] == [1, 1, 1]
+    assert mljobs("sync", runs, MLFLOW_TRACKING_URI=server.uri).stderr == ""
+
+
+@pytest.mark.server
+def test_sync_skips_a_run_that_somebody_is_at(
+    server: Server, mljobs: MLJobs, queued: tuple[Ended, float], tmp_path: Path
+) -> None:
+    """A job between its end and its being published holds its journal open."""
+    directory = changed_copy(Path(queued[0].result["run_directory"]), tmp_path / "runs" / "held")
+    with closing(journal.Journal(directory / "journal.jsonl")):
+        ended = mljobs("sync", tmp_path / "runs", MLFLOW_TRACKING_URI=server.uri)
+    assert (ended.exit_code, "published" in events_of(directory)) == (0, False)
+    assert "skipped: held is being published by another process" in ended.stderr
+
+
+@pytest.mark.server
+def test_sync_skips_what_is_not_of_mljobs(
+    server: Server, mljobs: MLJobs, queued: tuple[Ended, float], tmp_path: Path
+) -> None:
+    """Foreign journals are left out, a foreign result is left as it is, and the others are published."""
+    runs = tmp_path / "runs"
+    for number, text in enumerate(("{}\n", "[1]\n", "no json\n")):
+        (runs / f"foreign-{number}").mkdir(parents=True)
+        (runs / f"foreign-{number}" / "journal.jsonl").write_text(text)
+    directory = changed_copy(Path(queued[0].result["run_directory"]), runs / "ours")
+    (directory / "result.json").write_text("{}")
+    ended = mljobs("sync", runs, MLFLOW_TRACKING_URI=server.uri)
+    assert (ended.exit_code, ended.stderr.count("skipped: ")) == (0, 3)
+    assert "published" in events_of(directory)
+    assert (directory / "result.json").read_text() == "{}"
+
+
 def test_sync_without_a_server_or_a_folder_says_so(mljobs: MLJobs, tmp_path: Path) -> None:
     """A setting that is missing is 78, a folder that is missing 66."""
     assert mljobs("sync", tmp_path).exit_code == 78
+    assert mljobs("sync", tmp_path, MLFLOW_TRACKING_URI=" ").exit_code == 78
     assert mljobs("sync", tmp_path / "none", MLFLOW_TRACKING_URI="http://127.0.0.1:9").exit_code == 66
 
 
@@ -520,9 +654,63 @@ def test_the_doctor_without_a_server_names_the_variable(mljobs: MLJobs) -> None:
     assert (ended.exit_code, "MLFLOW_TRACKING_URI is not set" in ended.stderr) == (78, True)
 
 
+@pytest.mark.server
+def test_who_is_not_known_to_the_server_reads_what_to_set(mljobs: MLJobs, refusing: str, csv: Path) -> None:
+    """401 from the doctor, from sync, and in a job's warning."""
+    hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    assert hint in mljobs("doctor", MLFLOW_TRACKING_URI=refusing).stderr
+    assert hint in mljobs("sync", csv.parent, MLFLOW_TRACKING_URI=refusing).stderr
+    trained = mljobs("train", "random-forest", csv, *FAST, MLFLOW_TRACKING_URI=refusing)
+    assert (trained.exit_code, hint in trained.stderr) == (0, True)
+    assert mljobs("evaluate", "models:/shop/1", csv, MLFLOW_TRACKING_URI=refusing).exit_code == 69
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """Start a server that answers 401 to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        threading.Thread(target=listener.serve_forever).start()
+        yield f"http://127.0.0.1:{listener.server_port}"
+        listener.shutdown()
+
+
+def test_a_long_error_keeps_its_cause() -> None:
+    """The middle is left out; of more lines only the first is shown."""
+    url = "/api/2.0/mlflow/runs/search?" + "x" * 400
+    cause = "(Caused by ResponseError('too many 500 error responses'))"
+    shown = publisher.describe(OSError(f"API request failed: Max retries exceeded with url: {url} {cause}\nmore"))
+    assert shown.startswith("OSError: API request failed: Max retries exceeded")
+    assert shown.endswith(f" ... {cause}")
+    assert publisher.describe(OSError("a" * 200 + "b" * 200)) == "OSError: " + "a" * 150 + " ... " + "b" * 150
+    assert publisher.describe(OSError()) == "OSError: no message"
+
+
+@pytest.mark.server
+def test_a_password_with_a_slash_is_not_shown(mljobs: MLJobs) -> None:
+    """It makes an address that can be none; the sentence about it does not give it away."""
+    ended = mljobs("doctor", MLFLOW_TRACKING_URI="http://u:se/cret@127.0.0.1:1")
+    assert (ended.exit_code, "cret" in ended.stderr) == (69, False)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("Invalid url: http://u:se/cret@127.0.0.1:1/api", "Invalid url: http://127.0.0.1:1/api"),
+        ("http://u:5a/cret@host", "http://host"),
+        ("http://[::1]:5000/a@b", "http://[::1]:5000/a@b"),
+        ("neither http://h:1, nor https://v:q@i", "neither http://h:1, nor https://i"),
         ("http://user:pw@host:5000/x", "http://host:5000/x"),
         ("http://user:p@w@host", "http://host"),
         ("http://token@host", "http://host"),
@@ -587,6 +775,29 @@ def test_a_model_that_the_server_does_not_have_is_66(server: Server, mljobs: MLJ
     assert ended.exit_code == 66
     assert ended.result["reason"].startswith(f"{server.uri} does not give {model}: ")
     assert SECRET not in ended.stdout + ended.stderr
+
+
+@pytest.mark.server
+def test_a_model_of_a_server_that_is_away_is_69(mljobs: MLJobs, csv: Path) -> None:
+    """It may well be there: another try can help."""
+    uri = f"http://127.0.0.1:{free_port()}"
+    ended = mljobs("evaluate", "models:/shop/1", csv, MLFLOW_TRACKING_URI=uri, MLJOBS_TRACKING="off")
+    assert ended.exit_code == 69
+    assert ended.result["reason"].startswith(f"{uri} does not give models:/shop/1: ")
+
+
+@pytest.mark.server
+def test_a_foreign_model_is_named_as_it_was_given(
+    server: Server, trained: Ended, mljobs: MLJobs, csv: Path, tmp_path: Path
+) -> None:
+    """Not by the place that it was downloaded to."""
+    experiment = run_of(server, trained).info.experiment_id
+    run_id = server.client.create_run(experiment).info.run_id
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    server.client.log_artifact(run_id, str(tmp_path / "MLmodel"), "model")
+    ended = mljobs("evaluate", f"runs:/{run_id}/model", csv, MLFLOW_TRACKING_URI=server.uri)
+    assert ended.exit_code == 66
+    assert ended.result["reason"] == f"runs:/{run_id}/model holds no model of mljobs: mljobs.json is missing"
 
 
 def test_a_model_that_nobody_has_is_66(mljobs: MLJobs, csv: Path, tmp_path: Path) -> None:

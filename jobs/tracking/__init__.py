@@ -20,6 +20,9 @@ _CLIENT_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
+# A password may hold a slash that should have been written as %2F; what looks like a port is none.
+_USER = re.compile(r"(?<=://)(?:[^/\s]*@|[^/\s:@\[]*:(?!\d+(?:[/?#\s,;:)'\"]|$))\S*@)")
+
 
 def configure() -> None:
     """Give MLflow's client settings fit for a job, before it is imported; what the user has set stays."""
@@ -31,12 +34,20 @@ def configure() -> None:
 
 def configured_uri() -> str | None:
     """Return the tracking server that the user named, or None."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or None
+    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None
 
 
 def without_password(text: str) -> str:
     """Return a URI, or a sentence with one, without the user and the password that it may hold."""
-    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+    return _USER.sub("", text)
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status that a server answered an MLflow client's call with; None if there was no answer."""
+    if hasattr(error, "get_http_status_code"):
+        return int(error.get_http_status_code())
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return None if status is None else int(status)
 
 
 def connect(uri: str) -> Any:

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
-from jobs.errors import NoInputError
-from jobs.tracking import configure, configured_uri, without_password
+from jobs.errors import NoInputError, TrackingError
+from jobs.pipelines import CARD
+from jobs.tracking import configure, configured_uri, status_of, without_password
 from jobs.tracking.publisher import describe
+
+_DOES_NOT_EXIST = (400, 404)
+"""What a server answers for names that it does not know, or that can be none."""
 
 _SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
@@ -15,7 +19,9 @@ def folder(model: str, scratch: Path) -> Path:
     Raises
     ------
     NoInputError
-        If there is none, or the server does not give it.
+        If there is none, or it is not of mljobs.
+    TrackingError
+        If the server does not answer, or does not give it now.
     """
     if model.startswith(_SCHEMES):
         return _download(model, scratch / "downloaded")
@@ -34,6 +40,10 @@ def _download(uri: str, to: Path) -> Path:
     import mlflow.artifacts
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to), tracking_uri=server))
+        found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to), tracking_uri=server))
     except Exception as error:
-        raise NoInputError(f"{without_password(server)} does not give {uri}: {describe(error)}") from error
+        kind = NoInputError if status_of(error) in _DOES_NOT_EXIST else TrackingError
+        raise kind(f"{without_password(server)} does not give {uri}: {describe(error)}") from error
+    if not (found / CARD).is_file():
+        raise NoInputError(f"{uri} holds no model of mljobs: {CARD} is missing")
+    return found

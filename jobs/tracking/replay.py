@@ -1,11 +1,13 @@
 """From journal to MLflow: each kind of event is one method, and sending it twice changes nothing."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jobs.journal import Event
+from jobs.tracking import status_of
 
 RUN_TAG = "mljobs.run"
 """Tag that only one run carries; searched for before a run is created, so that a run is never there twice."""
@@ -18,6 +20,15 @@ _EXPERIMENT_TAGS = {
 }
 _MAX_DIGEST = 36
 _MAX_TAG = 5000
+_MAX_PARAM = 6000
+_MAX_SCHEMA = 1_048_575
+_REFUSALS = range(400, 500)
+_PASSING = (408, 429)
+"""Answers among them that another try may change."""
+
+
+_MARGIN = 200
+"""Characters for what is around a schema's columns."""
 
 
 class Replay:
@@ -33,11 +44,23 @@ class Replay:
         self._client = client
         self._directory = directory
         self._experiment_id = ""
+        self._refusal: Exception | None = None
         self.run_id = ""
 
     def send(self, event: Event) -> None:
-        """Send one event; raise MlflowException (or what its transport raises) if the server does not take it."""
-        getattr(self, "_" + event["event"])(event)
+        """Send one event; raise MlflowException (or what its transport raises) if the server does not take it.
+
+        What the server refuses for good does not keep the rest from it, else the run would be RUNNING for ever: the
+        first refusal is raised after the end of the run was sent.
+        """
+        try:
+            getattr(self, "_" + event["event"])(event)
+        except Exception as error:
+            if not (self.run_id and _is_refusal(error)):
+                raise
+            self._refusal = self._refusal or error
+        if event["event"] == "end" and self._refusal:
+            raise self._refusal
 
     def _start(self, event: Event) -> None:
         """Find or create experiment and run."""
@@ -56,6 +79,8 @@ class Replay:
 
         found = self._client.get_experiment_by_name(name)
         if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._restore(found.experiment_id)
             return str(found.experiment_id)
         try:
             return str(self._client.create_experiment(name, tags=_EXPERIMENT_TAGS))
@@ -65,10 +90,21 @@ class Replay:
             # Another job was faster.
             return str(self._client.get_experiment_by_name(name).experiment_id)
 
+    def _restore(self, experiment_id: str) -> None:
+        """Take a deleted experiment out of MLflow's trash: its name is taken as long as it is there."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.restore_experiment(experiment_id)
+        except MlflowException:
+            # Another job may have been faster.
+            if self._client.get_experiment(experiment_id).lifecycle_stage == "deleted":
+                raise
+
     def _params(self, event: Event) -> None:
         from mlflow.entities import Param
 
-        self._client.log_batch(self.run_id, params=[Param(n, str(v)) for n, v in event["params"].items()])
+        self._client.log_batch(self.run_id, params=[Param(n, str(v)[:_MAX_PARAM]) for n, v in event["params"].items()])
 
     def _tags(self, event: Event) -> None:
         from mlflow.entities import RunTag
@@ -150,11 +186,28 @@ class Replay:
         """Nothing to send: the mark that all was sent."""
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether another try can't help: the server said no, or the file to be sent is gone."""
+    status = status_of(error)
+    return isinstance(error, FileNotFoundError) or (status in _REFUSALS and status not in _PASSING)
+
+
 def _table_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table's schema as MLflow's pages show it."""
     types = {"numeric": "double", "text": "string"}
     columns = [{"name": name, "type": types[kind], "required": True} for name, kind in schema["columns"].items()]
-    return {"mlflow_colspec": [*columns, {"name": schema["target"], "type": "string", "required": True}]}
+    target = {"name": schema["target"], "type": "string", "required": True}
+    return {"mlflow_colspec": [*_fitting(columns, _MAX_SCHEMA - len(json.dumps(target))), target]}
+
+
+def _fitting(columns: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+    """Return the first columns whose JSON fits into `size` characters, and then how many more there are."""
+    if len(json.dumps(columns)) < size - _MARGIN:
+        return columns
+    ends = itertools.accumulate(len(json.dumps(each)) + len(", ") for each in columns)
+    fitting = sum(end < size - _MARGIN for end in ends)
+    rest = {"name": f"... and {len(columns) - fitting} more columns", "type": "string", "required": False}
+    return [*columns[:fitting], rest]
 
 
 def _image_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
