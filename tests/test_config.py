@@ -67,13 +67,16 @@ def test_a_text_becomes_a_value_of_the_declared_type(name: str, text: str, expec
     assert (expected, type(expected)) == (actual, type(actual))
 
 
+INTEGERS = st.integers(-(2**31) + 1, 2**31 - 1)
+
+
 @given(
     st.fixed_dictionaries(
         {
-            "count": st.integers().filter(lambda count: count != 13),
+            "count": INTEGERS.filter(lambda count: count != 13),
             "rate": st.floats(allow_nan=False),
             "fast": st.booleans(),
-            "depth": st.none() | st.integers(),
+            "depth": st.none() | INTEGERS,
         }
     )
 )
@@ -100,6 +103,15 @@ def test_another_type_is_refused_with_the_rule_and_the_text(name: str, text: str
     with pytest.raises(ConfigError) as caught:
         parsed(name, text)
     assert f"--param {name} must be {rule}, got {text!r}" == str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["count", "depth", "share", "features"])
+@pytest.mark.parametrize("text", ["99999999999999999999999", "2147483648", "-2147483648"])
+def test_an_integer_beyond_32_bits_is_refused(name: str, text: str) -> None:
+    """It is no share either, where a parameter takes both."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(name, text)
+    assert f"--param {name} must be an integer from -2147483647 to 2147483647, got {text}" == str(caught.value)
 
 
 def test_an_unknown_parameter_is_answered_with_the_nearest_and_all_others() -> None:

@@ -1,6 +1,8 @@
 """The random forest, from CSV to a model that predicts raw rows."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from sklearn import datasets
 
 from jobs.datasets import splits, table
 from jobs.pipelines import find, open_model
+from jobs.pipelines.random_forest import _steps
 
 _FAST = ("--param", "n_estimators=8")
 
@@ -33,7 +36,8 @@ def test_mock_data_accuracy_is_the_references(mljobs: MLJobs) -> None:
     )
 
 
-def test_forest_grown_in_steps_predicts_as_the_references(csv: Path) -> None:
+@pytest.mark.parametrize("class_weight", [None, "balanced", "balanced_subsample"])
+def test_forest_grown_in_steps_predicts_as_the_references(csv: Path, class_weight: Any) -> None:
     """Not the accuracy alone: each probability is the one of the forest grown at once."""
     from sklearn.ensemble import RandomForestClassifier
 
@@ -42,10 +46,62 @@ def test_forest_grown_in_steps_predicts_as_the_references(csv: Path) -> None:
     training, holdout = dataset.take(inside), dataset.take(outside)
     pipeline = find("random-forest")
     fitted = pipeline.fit(
-        training, holdout, pipeline.Params(), random_state=42, threads=2, on_progress=lambda *_, **__: None
+        training,
+        holdout,
+        pipeline.Params(class_weight=class_weight),
+        random_state=42,
+        threads=2,
+        on_progress=lambda *_, **__: None,
     )
-    expected = RandomForestClassifier(n_estimators=100, random_state=42).fit(training.X, training.y)
+    expected = RandomForestClassifier(n_estimators=100, random_state=42, class_weight=class_weight)
+    expected.fit(training.X, training.y)
     np.testing.assert_array_equal(fitted.model.predict_proba(holdout.X), expected.predict_proba(holdout.X))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 16, 2_000])
+@pytest.mark.parametrize("n_trees", [1, 7, 10, 100, 1_000, 123_456])
+def test_steps_are_small_and_the_first_is_smaller(n_trees: int, threads: int) -> None:
+    """Soon there is something to judge the memory by, and never long until a job can be stopped."""
+    steps = list(_steps(n_trees, threads))
+    sizes = np.diff([0, *steps])
+    assert steps[-1] == n_trees
+    assert sizes.min() > 0
+    assert sizes[0] <= max(threads, 10 + threads - 1)
+    assert sizes.max() <= max(threads, 1_000)
+
+
+def test_default_steps_are_tenths() -> None:
+    """The progress of the default run is even."""
+    assert list(_steps(100, 2)) == list(range(10, 101, 10))
+
+
+def test_more_trees_than_fit_the_memory_are_refused_at_once(mljobs: MLJobs, csv: Path) -> None:
+    """A few trees tell how large a forest will be."""
+    ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=2000000000")
+    assert ended.exit_code != 0
+    assert "a forest of 2000000000 such trees needs about" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("min_samples_leaf", [1, 2**31 - 1, 0.999], [0, 0.0, 1.0, math.nan]),
+        ("min_samples_split", [2, 2**31 - 1, 1.0], [1, 0.0, 1.1, math.nan]),
+        ("max_features", [1, 2**31 - 1, 1.0, "sqrt", None], [0, 0.0, 1.1, math.nan]),
+        ("max_depth", [1, 2**31 - 1, None], [0]),
+        ("max_leaf_nodes", [2, 100_000, None], [1]),
+    ],
+)
+def test_parameters_are_those_that_scikit_learn_takes(csv: Path, name: str, good: list[Any], bad: list[Any]) -> None:
+    """What passes can be trained with, the rest is refused before the data are read."""
+    dataset = table.read_csv(csv, target="target", schema=None)
+    pipeline = find("random-forest")
+    for value in good:
+        params = pipeline.Params(n_estimators=2, **{name: value})
+        pipeline.fit(dataset, dataset, params, random_state=0, threads=1, on_progress=lambda *_, **__: None)
+    for value in bad:
+        with pytest.raises(ValueError, match=f"{name} must be "):
+            pipeline.Params(**{name: value})
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """A scikit-learn random forest on a table."""
 
 import math
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -27,7 +28,13 @@ _NODE_BYTES = 64
 """Size of a node in scikit-learn's trees, beside the values of its classes."""
 
 _STEPS = 10
-"""Most parts in which a forest is grown: the steps of its progress."""
+"""Parts in which a forest is grown, the steps of its progress, unless they are larger than the following."""
+
+_FIRST_STEP = 10
+"""Trees (about) after which the memory for all is judged."""
+
+_MOST_IN_STEP = 1_000
+"""Trees in a step: between two of them a job can be stopped."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +60,27 @@ class Params:
         if self.max_leaf_nodes is not None and self.max_leaf_nodes <= 1:
             raise ValueError(f"max_leaf_nodes must be at least 2, got {self.max_leaf_nodes}")
         _check_share("min_samples_split", self.min_samples_split, least=2)
-        _check_share("min_samples_leaf", self.min_samples_leaf, least=1)
+        _check_share("min_samples_leaf", self.min_samples_leaf, least=1, whole=False)
         if not isinstance(self.max_features, (str, type(None))):
             _check_share("max_features", self.max_features, least=1)
 
 
-def _check_share(name: str, value: float, *, least: int) -> None:
-    """Raise ValueError unless `value` is a count from `least` on, or a share of the whole."""
-    fits = value >= least if isinstance(value, int) else 0 < value <= 1
+def _check_share(name: str, value: float, *, least: int, whole: bool = True) -> None:
+    """Raise ValueError unless `value` is a count from `least` on, or a share of the rows, of all only if `whole`."""
+    fits = value >= least if isinstance(value, int) else 0 < value < 1 or (whole and value == 1)
     if not fits:
-        raise ValueError(f"{name} must be an integer from {least} on, or a share between 0.0 and 1.0, got {value}")
+        share = f"a share above 0.0 and {'up to' if whole else 'below'} 1.0"
+        raise ValueError(f"{name} must be an integer from {least} on, or {share}, got {value}")
+
+
+def _steps(n_trees: int, threads: int) -> Iterator[int]:
+    """Yield how many trees there are after each step; each but the last adds as many for every thread."""
+    step = threads * max(1, min(math.ceil(n_trees / (_STEPS * threads)), _MOST_IN_STEP // threads))
+    first = min(step, threads * math.ceil(_FIRST_STEP / threads))
+    if first < min(step, n_trees):
+        yield first
+    yield from range(step, n_trees, step)
+    yield n_trees
 
 
 def prepare(threads: int) -> None:
@@ -88,10 +106,11 @@ def fit(
     columns = _columns(train.schema["columns"])
     X = columns.fit_transform(train.X)
     forest = RandomForestClassifier(**vars(params), random_state=random_state, n_jobs=threads, warm_start=True)
-    # Each step has a tree for every thread.
-    step = threads * math.ceil(params.n_estimators / (_STEPS * threads))
-    for n_trees in (*range(step, params.n_estimators, step), params.n_estimators):
-        forest.set_params(n_estimators=n_trees).fit(X, train.y)
+    for n_trees in _steps(params.n_estimators, threads):
+        with warnings.catch_warnings():
+            # Weights of classes are balanced over what each `fit` sees; here that is all the data in every step.
+            warnings.filterwarnings("ignore", "class_weight presets .* warm_start", UserWarning)
+            forest.set_params(n_estimators=n_trees).fit(X, train.y)
         resources.trim_memory()
         _require_memory(forest, params.n_estimators)
         on_progress("trees", n_trees, params.n_estimators)
@@ -103,10 +122,11 @@ def fit(
 
 def _require_memory(forest: Any, n_trees: int) -> None:
     """Raise FitError if the trees that are still to come, each as large as those grown, can't fit the memory."""
-    trees = [each.tree_ for each in forest.estimators_]
+    trees = [each.tree_ for each in forest.estimators_[-_MOST_IN_STEP:]]
     grown = sum(tree.node_count * (_NODE_BYTES + tree.value[0].nbytes) for tree in trees)
     advice = "give the job more memory, fewer --param n_estimators, or a --param max_depth"
-    resources.require_memory(grown * (n_trees - len(trees)) // len(trees), f"a forest of {n_trees} such trees", advice)
+    still = grown * (n_trees - len(forest.estimators_)) // len(trees)
+    resources.require_memory(still, f"a forest of {n_trees} such trees", advice)
 
 
 def _columns(kinds: Mapping[str, str]) -> Any:
