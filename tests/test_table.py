@@ -133,6 +133,57 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert [1.5, "x,5"] == points.X.iloc[0].tolist()
 
 
+def test_decimal_commas_between_tabs(tmp_path: Path) -> None:
+    """They are taken only when they can't be separators of thousands."""
+    commas = read(save(tmp_path, "a\tb\ttarget\n" + rows("#,5\t1,250\t@")))
+    points = read(save(tmp_path, "a\tb\ttarget\n" + rows("#.5\tx,5\t@")))
+    thousands = read(save(tmp_path, "a\tb\ttarget\n" + rows("#\t1,25#\t@", 9) + rows("1\t2,001\t@")))
+
+    assert [1.5, 1.25] == commas.X.iloc[0].tolist()
+    assert [1.5, "x,5"] == points.X.iloc[0].tolist()
+    assert "1,251" == thousands.X["b"][0]
+
+
+def test_text_among_numbers_is_noted(tmp_path: Path) -> None:
+    """A slip of the finger makes a column text: who reads the report is told which and where; few are named."""
+    data = read(save(tmp_path, "a,b,c,target\n" + rows("#,x#,,@") + "12a,3,z,1\n,4,7,1\n"))
+    names = [f"n{i}" for i in range(8)]
+    many = read(save(tmp_path, ",".join(names) + ",target\n" + rows("#," * 8 + "@") + "x," * 8 + "1\n"))
+    again = read(save(tmp_path, "a,b,c,target\n" + "1,2,3,1\n" * 3 + "x,2,3,1\n"), schema=data.schema)
+
+    assert len(data.notes) == 1
+    assert "Column 'a' is taken as text because of '12a' in data row 13" in data.notes[0]
+    assert len(many.notes) == 6
+    assert "3 more columns" in many.notes[5]
+    assert () == again.notes
+
+
+def test_a_quoted_decimal_comma_is_noted(tmp_path: Path) -> None:
+    """Between commas it is text, and so it is between semicolons where points are the rule."""
+    data = read(save(tmp_path, "a,target\n" + rows("#,@") + '"1,5",1\n'))
+
+    assert "because of '1,5' in data row 13" in data.notes[0]
+
+
+def test_a_separator_at_the_end_of_each_line(tmp_path: Path) -> None:
+    """It is no column, in training and in evaluation, and noted; a value behind it is refused."""
+    data = read(save(tmp_path, "a,b,target,\n" + rows("#,x#,@,") + "1,x,0\n"))
+    plain = save(tmp_path, "a,b,target\n1,x,0\n")
+
+    assert ["a", "b"] == list(data.X.columns)
+    assert ["Each line ends with a separator; what is behind it is empty and no feature."] == list(data.notes)
+    assert 1 == len(read(plain, schema=data.schema))
+    assert 1 == len(read(save(tmp_path, "a,b,target,\n1,x,0,\n"), schema=data.schema))
+
+
+def test_a_value_behind_the_last_separator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far behind the beginning it is refused, not left out."""
+    monkeypatch.setattr("jobs.datasets.dialect.HEAD", 64)
+    path = save(tmp_path, "a,b,target,\n" + rows("#,x#,@,", 50) + "1,x,0,7\n")
+
+    assert "data row 51: expected nothing behind the last separator, found '7" in refused(path)
+
+
 def test_a_column_without_a_name(tmp_path: Path) -> None:
     """It is called as pandas calls it, and noted."""
     data = read(save(tmp_path, ",a,target\n" + rows("#,#,@")))
@@ -387,6 +438,7 @@ def test_text_in_a_late_block_of_evaluation_data(tmp_path: Path, schema: Any) ->
         ("a,target\n\n\n", "no data row"),
         ("a,Target\n" + rows("#,@"), "has no column 'target'; did you mean 'Target'? Name it with --target"),
         ("a,label\n" + rows("#,@"), "has no column 'target'; it has 'a', 'label'; name the column of labels"),
+        ("a|b|target\n" + rows("#|2|@"), "single column, 'a|b|target'; if it should be more, the separator is unknown"),
         (rows("#,@"), "its first line holds only numbers (1, 0): add a line of column names"),
         ("a,target\n" + rows("#,"), "all 12 labels are missing; is this the right column?"),
         ("a,target\n" + rows("#,@") + "1,\n1,?\n1,NA\n", "3 of 15 labels are missing (data rows 13, 14, 15)"),

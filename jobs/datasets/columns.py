@@ -1,6 +1,6 @@
 """The columns of a table, collected block by block without mixing types."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,16 @@ class TextColumn:
         codes, uniques = pd.factorize(block.to_numpy(dtype=object))
         own = [self.texts.setdefault(each, len(self.texts)) for each in uniques]
         self._codes.append(np.array([*own, -1], dtype=np.int32)[codes])
+
+    def first_odd(self, numeric: Callable[[str], bool]) -> tuple[int, str] | None:
+        """Return position and text of the first value that is not `numeric`, if most of the values are."""
+        texts = list(self.texts)
+        odd = np.array([not numeric(text) for text in texts], dtype=np.bool_)
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(texts))
+        if not odd.any() or counts[odd].sum() * 2 >= counts.sum():
+            return None
+        code = int(np.argmax(odd))  # Codes are given in the order of the rows.
+        return int(np.argmax(self.codes == code)), texts[code]
 
     @property
     def codes(self) -> np.ndarray:

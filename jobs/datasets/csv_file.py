@@ -31,8 +31,8 @@ class CsvFile:
 
     @property
     def features(self) -> list[str]:
-        """All columns but the target."""
-        return [name for name in self.dialect.names if name != self.target]
+        """All columns but the target, and what is no column but a separator at the end of each line."""
+        return [name for name in self.dialect.names if name not in (self.target, self.dialect.trailing)]
 
     def blocks(self, kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
         """Yield `n_rows` at a time; the labels as text, columns of known kinds as such."""
@@ -59,7 +59,20 @@ class CsvFile:
             low_memory=False,
         )
         with closing(reader):
-            yield from reader
+            for block in reader:
+                self._check_trailing(block)
+                yield block
+
+    def _check_trailing(self, block: pd.DataFrame) -> None:
+        """Raise DataError for a value in the column that seemed to be nothing but a separator."""
+        if self.dialect.trailing is None:
+            return
+        given = block[self.dialect.trailing].dropna()
+        if len(given):
+            raise DataError(
+                f"{self.path}, data row {given.index[0] + 1}: expected nothing behind the last separator, found "
+                f"{str(given.iloc[0])!r}; name the last column, or remove the value"
+            )
 
     def _explain(self, message: str) -> str:
         """Return pandas' refusal as a sentence."""

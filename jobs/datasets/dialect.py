@@ -24,6 +24,7 @@ END = "\0"
 
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 DECIMAL_POINT = re.compile(r"\s*[+-]?\d*\.\d+([eE][+-]?\d+)?\s*")
+THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*")
 NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 
@@ -38,6 +39,7 @@ class Dialect:
     names : the columns in file order; those without a name get pandas' `Unnamed: 0`, by position.
     n_rows : data rows, estimated from the file's size and its beginning.
     unnamed : the names among `names` that the file does not have.
+    trailing : the last of `names` if there is nothing but a separator at the end of each line, as far as was seen.
     """
 
     separator: str
@@ -45,6 +47,7 @@ class Dialect:
     names: tuple[str, ...]
     n_rows: int
     unnamed: tuple[str, ...] = ()
+    trailing: str | None = None
 
 
 def read_dialect(path: Path, target: str) -> Dialect:
@@ -96,7 +99,17 @@ def _find(path: Path, target: str, head: str, heads: float) -> Dialect:
     unnamed = tuple(name for name, given in zip(names, header, strict=True) if not given.strip())
     # Records, not lines: texts may have line ends inside.
     n_rows = max(0, round(sum(1 for _ in _records(head, separator)) * heads) - 1)
-    return Dialect(separator, _decimal(head, separator), names, n_rows, unnamed)
+    trailing = names[-1] if _ends_with_separator(head, separator, header) else None
+    unnamed = tuple(name for name in unnamed if name != trailing)
+    return Dialect(separator, _decimal(head, separator), names, n_rows, unnamed, trailing)
+
+
+def _ends_with_separator(head: str, separator: str, header: list[str]) -> bool:
+    """Tell whether the last column has neither a name nor a value."""
+    width = len(header)
+    return not header[-1].strip() and all(
+        len(record) < width or not record[-1].strip() for record in _cells(head, separator)
+    )
 
 
 def _read_head(path: Path) -> tuple[str, float]:
@@ -143,19 +156,24 @@ def _separator(head: str, target: str) -> tuple[str, list[str]]:
 
 
 def _decimal(head: str, separator: str) -> str:
-    """Return the decimal sign: in files with semicolons a comma, unless more numbers have a point."""
-    if separator != ";":
+    """Return the decimal sign: in files with semicolons a comma, unless more numbers have a point.
+
+    Tabs come from people with either sign: there it is a comma only if more numbers have one, and 1,234 doesn't tell.
+    """
+    if separator == ",":
         return "."
-    cells = [cell for record in _cells(head) for cell in record]
-    commas = sum(1 for cell in cells if DECIMAL_COMMA.fullmatch(cell))
+    cells = [cell for record in _cells(head, separator) for cell in record]
+    commas = [cell for cell in cells if DECIMAL_COMMA.fullmatch(cell)]
     points = sum(1 for cell in cells if DECIMAL_POINT.fullmatch(cell))
-    return "." if points > commas else ","
+    if separator == "\t":
+        return "," if sum(1 for cell in commas if not THOUSANDS.fullmatch(cell)) > points else "."
+    return "." if points > len(commas) else ","
 
 
-def _cells(head: str) -> Iterator[list[str]]:
-    """Yield the data records of a file with semicolons; what is broken ends it, the full read will tell."""
+def _cells(head: str, separator: str) -> Iterator[list[str]]:
+    """Yield the data records; what is broken ends it, the full read will tell."""
     try:
-        yield from _records(head, ";", start=1)
+        yield from _records(head, separator, start=1)
     except csv.Error:
         return
 
@@ -167,6 +185,11 @@ def _check_names(path: Path, names: Sequence[str], target: str) -> None:
         raise DataError(f"{path} has several columns called {', '.join(map(repr, twice))}; give each its own name")
     if target in names:
         return
+    if len(names) == 1 and re.search(r"[^\w.-]", names[0]):
+        raise DataError(
+            f"{path} has a single column, {names[0][:80]!r}; if it should be more, the separator is unknown: expected "
+            f"a comma, a semicolon or a tab (and a column {target!r})"
+        )
     near = difflib.get_close_matches(target.lower(), [name.lower() for name in names], n=3)
     meant = [name for name in names if name.lower() in near]
     if meant:

@@ -25,6 +25,9 @@ LEAST_BLOCK_ROWS = 1_000
 CONSTANT_BYTES = 64 << 20
 """What a job takes beside its data after they are read; see `_check_memory`."""
 
+MOST_ODD = 5
+"""Columns of text that are named because most of their values are numbers."""
+
 SAMPLE_CELLS = 100_000
 MOST_SAMPLE_ROWS = 1_000
 """Rows from which text columns and the need of memory are foreseen, at most and in wide tables."""
@@ -66,13 +69,15 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
     if not columns.n_rows:
         raise DataError(f"{path} has a header with {len(file.dialect.names)} columns, but no data row below it")
     codes = _label_codes(file, labels)
+    training = schema is None
     if schema is None:
         y, classes = _learn_labels(file, codes, list(labels.texts))
         _check_features(path, columns)
         schema = _schema(file, columns, classes)
     else:
         y, classes = _match_labels(file, codes, list(labels.texts), schema)
-    return Dataset(path, sha256_of(path), columns.to_frame(), y, classes, schema, _notes(file))
+    notes = (*_notes(file), *(_odd_texts(file, columns) if training else ()))
+    return Dataset(path, sha256_of(path), columns.to_frame(), y, classes, schema, notes)
 
 
 def _feature_names(file: CsvFile, schema: Schema | None) -> list[str]:
@@ -199,7 +204,26 @@ def _schema(file: CsvFile, columns: Columns, classes: np.ndarray) -> Schema:
 
 def _notes(file: CsvFile) -> tuple[str, ...]:
     """Return what a reader of the report should know about the columns."""
-    return tuple(
+    unnamed = tuple(
         f"A column without a name is a feature called {name!r}; if it only counts the rows, remove it from the file."
         for name in file.dialect.unnamed
     )
+    trailing = ("Each line ends with a separator; what is behind it is empty and no feature.",)
+    return unnamed + (trailing if file.dialect.trailing else ())
+
+
+def _odd_texts(file: CsvFile, columns: Columns) -> list[str]:
+    """Return a note on each column that is text for the sake of few values; only the first are shown."""
+
+    def numeric(text: str) -> bool:
+        return bool(NUMBER.fullmatch(with_points(text, file.dialect.decimal)))
+
+    found = {name: column.first_odd(numeric) for name, column in columns.text.items()}
+    notes = [
+        f"Column {name!r} is taken as text because of {odd[1][:40]!r} in data row {odd[0] + 1}, but most of its values "
+        "are numbers; correct the others, or leave them empty."
+        for name, odd in found.items()
+        if odd is not None
+    ]
+    more = len(notes) - MOST_ODD
+    return notes[:MOST_ODD] + ([f"So are {more} more columns of mostly numbers."] if more > 0 else [])
