@@ -160,9 +160,12 @@ def test_text_among_numbers_is_noted(tmp_path: Path) -> None:
 
 def test_a_quoted_decimal_comma_is_noted(tmp_path: Path) -> None:
     """Between commas it is text, and so it is between semicolons where points are the rule."""
-    data = read(save(tmp_path, "a,target\n" + rows("#,@") + '"1,5",1\n'))
+    some = read(save(tmp_path, "a,target\n" + rows("#,@") + '"1,5",1\n'))
+    all_ = read(save(tmp_path, "a,target\n" + rows('"#,5",@')))
 
-    assert "because of '1,5' in data row 13" in data.notes[0]
+    assert "because of '1,5' in data row 13" in some.notes[0]
+    assert "because of '1,5' in data row 1, but most of its values look like numbers" in all_.notes[0]
+    assert "the decimal sign here is '.'" in all_.notes[0]
 
 
 def test_a_separator_at_the_end_of_each_line(tmp_path: Path) -> None:

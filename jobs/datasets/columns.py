@@ -87,12 +87,13 @@ class TextColumn:
         own = [self.texts.setdefault(each, len(self.texts)) for each in uniques]
         self._codes.append(np.array([*own, -1], dtype=np.int32)[codes])
 
-    def first_odd(self, numeric: Callable[[str], bool]) -> tuple[int, str] | None:
-        """Return position and text of the first value that is not `numeric`, if most of the values are."""
+    def first_odd(self, numeric: Callable[[str], bool], likely: Callable[[str], bool]) -> tuple[int, str] | None:
+        """Return position and text of the first value that is not `numeric`, if most of the values are `likely` to be."""
         texts = list(self.texts)
         odd = np.array([not numeric(text) for text in texts], dtype=np.bool_)
+        meant = np.array([likely(text) for text in texts], dtype=np.bool_)
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(texts))
-        if not odd.any() or counts[odd].sum() * 2 >= counts.sum():
+        if not odd.any() or counts[meant].sum() * 2 <= counts.sum():
             return None
         code = int(np.argmax(odd))  # Codes are given in the order of the rows.
         return int(np.argmax(self.codes == code)), texts[code]

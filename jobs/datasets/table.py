@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from jobs import resources
-from jobs.datasets import Dataset, Schema, sha256_of
+from jobs.datasets import Dataset, Schema, dialect, sha256_of
 from jobs.datasets.columns import Columns, Kind, TextColumn, by_dtype, kinds_of
 from jobs.datasets.csv_file import CsvFile
-from jobs.datasets.dialect import read_dialect
 from jobs.datasets.labels import NUMBER, check_classes, known_label, refuse_unknown, type_labels, with_points
 from jobs.datasets.source import check_input
 from jobs.errors import DataError
@@ -62,7 +61,7 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
         When it can't fit the memory that is available.
     """
     check_input(path)
-    file = CsvFile(path, read_dialect(path, target), target)
+    file = CsvFile(path, dialect.read_dialect(path, target), target)
     names = _feature_names(file, schema)
     text = _sample(file, names, schema)
     columns, labels = _read(file, names, text, fixed=schema is not None)
@@ -218,10 +217,13 @@ def _odd_texts(file: CsvFile, columns: Columns) -> list[str]:
     def numeric(text: str) -> bool:
         return bool(NUMBER.fullmatch(with_points(text, file.dialect.decimal)))
 
-    found = {name: column.first_odd(numeric) for name, column in columns.text.items()}
+    def likely(text: str) -> bool:
+        return bool(dialect.NUMBER.fullmatch(text))
+
+    found = {name: column.first_odd(numeric, likely) for name, column in columns.text.items()}
     notes = [
         f"Column {name!r} is taken as text because of {odd[1][:40]!r} in data row {odd[0] + 1}, but most of its values "
-        "are numbers; correct the others, or leave them empty."
+        f"look like numbers; correct what does not, or leave it empty (the decimal sign here is {file.dialect.decimal!r})."
         for name, odd in found.items()
         if odd is not None
     ]
