@@ -126,10 +126,11 @@ class Run:
         if self._publisher:
             with self.step("publish"):
                 self._take(self._publisher.finish(stop, at_once=self.result.status == "killed"))
-        if self._journal:
-            self._journal.close()
         self._write_result()
         self.directory.clean()
+        if self._journal:
+            # Its lock kept `mljobs sync` away until here.
+            self._journal.close()
         self._say_where()
 
     def _write_result(self) -> None:
