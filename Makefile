@@ -32,7 +32,7 @@ test: lint $(STAMP) ## everything: linters, unit tests, TensorFlow, a real MLflo
 	$(BIN)/python -m pytest
 
 test-fast: $(STAMP) ## the unit tests alone, under a minute
-	$(BIN)/python -m pytest -m "not tensorflow and not server and not containers"
+	$(BIN)/python -m pytest --numprocesses auto -m "not tensorflow and not server and not containers"
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check
