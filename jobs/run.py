@@ -96,7 +96,7 @@ class Run:
         """Take a fit's progress: to the console, and its metrics as points of curves."""
         self.console.progress(unit, done, total, **metrics)
         # A validation loss may overflow; that is for the fit to judge, and no point of a curve.
-        points = {f"fit/{name}": value for name, value in metrics.items() if math.isfinite(value)}
+        points = {f"epoch/{name}": value for name, value in metrics.items() if math.isfinite(value)}
         if points:
             self.record("metrics", step=done, metrics=points)
 

@@ -82,13 +82,16 @@ def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> d
 
 
 def metric_points(evaluation: Evaluation) -> dict[str, float]:
-    """Return the metrics of an evaluation with their intervals and baselines, without those that can't be had."""
+    """Return the metrics of an evaluation with their intervals and baselines, without those that can't be had.
+
+    MLflow's page of charts shows the groups before a slash by the alphabet: `epoch`, a fit's curves, comes first.
+    """
     metrics = evaluation.metrics.items()
     points = {
         **{name: metric.value for name, metric in metrics},
-        **{f"baseline/{name}": value for name, value in evaluation.baseline.items()},
-        **{f"ci95_low/{name}": metric.low for name, metric in metrics},
-        **{f"ci95_high/{name}": metric.high for name, metric in metrics},
+        **{f"majority_class/{name}": value for name, value in evaluation.baseline.items()},
+        **{f"interval/{name}_low": metric.low for name, metric in metrics},
+        **{f"interval/{name}_high": metric.high for name, metric in metrics},
     }
     return {name: value for name, value in points.items() if value is not None}
 

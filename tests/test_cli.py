@@ -403,7 +403,7 @@ def test_an_unforeseen_metric_of_a_fit_costs_no_training(
         for event in journal.read(Path(ended.result["run_directory"]) / "journal.jsonl")
         if event["event"] == "metrics"
     ]
-    assert (ended.exit_code, points[:2]) == (0, [{"fit/loss": 0.5}, {"fit/loss": 0.25}])
+    assert (ended.exit_code, points[:2]) == (0, [{"epoch/loss": 0.5}, {"epoch/loss": 0.25}])
 
 
 def test_a_pipeline_without_its_packages_is_78_and_says_how_to_get_them(

@@ -179,6 +179,6 @@ def test_curves_have_a_point_an_epoch(mljobs: MLJobs, tmp_path: Path) -> None:
     np.savez(tmp_path / "some.npz", images=pixels.astype(np.uint8), labels=labels)
     directory = Path(mljobs("train", "cnn", tmp_path / "some.npz", "--param", "epochs=3").result["run_directory"])
     events = [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
-    points = [event for event in events if event["event"] == "metrics" and "fit/loss" in event["metrics"]]
+    points = [event for event in events if event["event"] == "metrics" and "epoch/loss" in event["metrics"]]
     curve = json.loads((directory / "metrics.json").read_text())["learning_curves"]["loss"]
-    assert [(each["step"], each["metrics"]["fit/loss"]) for each in points] == list(enumerate(curve, start=1))
+    assert [(each["step"], each["metrics"]["epoch/loss"]) for each in points] == list(enumerate(curve, start=1))

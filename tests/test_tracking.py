@@ -115,8 +115,8 @@ def test_metrics_have_their_intervals_and_baselines(server: Server, trained: End
     """MLflow's numbers are the result's, to the last bit."""
     metrics = run_of(server, trained).data.metrics
     assert {name: metrics[name] for name in trained.result["metrics"]} == trained.result["metrics"]
-    assert metrics["ci95_low/accuracy"] < metrics["accuracy"] < metrics["ci95_high/accuracy"]
-    assert metrics["baseline/accuracy"] < metrics["accuracy"]
+    assert metrics["interval/accuracy_low"] < metrics["accuracy"] < metrics["interval/accuracy_high"]
+    assert metrics["majority_class/accuracy"] < metrics["accuracy"]
 
 
 @pytest.mark.server
