@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Ended:
-    """How a call of mljobs ended."""
+    """How a command ended."""
 
     exit_code: int
     stdout: str

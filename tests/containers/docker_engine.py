@@ -1,34 +1,17 @@
 """What the container tests share: docker and compose as a user calls them."""
 
-import json
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+from harness import ROOT, Ended
+
 DOCKERFILE = ROOT / "containers" / "Dockerfile"
 JOBS = ("random-forest", "cnn")
 TARGETS = (*JOBS, "mlflow")
 COMMIT = "0123456789abcdef"
 """What the images are built with."""
 LOCKED_DOWN = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The one JSON line on stdout."""
-        (line,) = self.stdout.splitlines()
-        return json.loads(line)
 
 
 def docker(*arguments: object, timeout: float = 300, env: dict[str, str] | None = None) -> Ended:

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from docker_engine import COMMIT, JOBS, LOCKED_DOWN, Ended, docker, docker_ok, readable
+from docker_engine import COMMIT, JOBS, LOCKED_DOWN, docker, docker_ok, readable
+from harness import Ended
 
 from jobs.errors import ExitCode
 
