@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable
@@ -22,8 +23,14 @@ class Artifact:
     size: int
 
 
+_NAME = re.compile(r"\d{8}T\d{6}Z-(.+)-[0-9a-f]{6}")
+_RESERVE = 1 << 16
+
+
 class RunDirectory:
     """The folder of one run; `scratch` in it is the place for what is not finished.
+
+    It holds some bytes of the disk in reserve, so that the end of a run can be written on one that is full.
 
     Raises
     ------
@@ -34,17 +41,24 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.scratch = path / ".unfinished"
+        self._reserve = path / ".reserve"
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunDirectory":
         """Make a new one, named by time, `name` and a random end, so that names sort and never meet."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         directory = cls(runs_dir.absolute() / f"{stamp}-{name}-{secrets.token_hex(3)}")
-        try:
-            directory.scratch.mkdir(parents=True)
-        except OSError as error:
-            raise OutputError(_cannot_write(directory.path, error)) from error
+        directory.open()
         return directory
+
+    def open(self) -> None:
+        """Make the folder, if it is not there, ready for a job."""
+        try:
+            self.clean()
+            self.scratch.mkdir(parents=True)
+            _write_through(self._reserve, bytes(_RESERVE))
+        except OSError as error:
+            raise OutputError(_cannot_write(self.path, error)) from error
 
     def write_text(self, name: str, text: str) -> Artifact:
         """Write one file so that it is there whole or not at all."""
@@ -52,20 +66,49 @@ class RunDirectory:
 
     def write(self, name: str, fill: Callable[[Path], object]) -> Artifact:
         """Let `fill` make a file or folder aside, then put it in place under `name`."""
-        aside = self.scratch / name
         try:
             self.scratch.mkdir(exist_ok=True)
-            fill(aside)
-            _sync(aside)
-            aside.replace(self.path / name)
-            _sync_one(self.path)
+            put(self.path / name, fill, self.scratch)
         except OSError as error:
             raise OutputError(_cannot_write(self.path / name, error)) from error
         return Artifact(name, *_measure(self.path / name))
 
     def clean(self) -> None:
-        """Remove what was not finished."""
+        """Remove what was not finished, and give the reserve back."""
+        self._reserve.unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def job_of(directory: str) -> str | None:
+    """Return the name of the job that a run directory's name holds; None if it is no run directory's."""
+    found = _NAME.fullmatch(directory)
+    return found[1] if found else None
+
+
+def put(path: Path, fill: Callable[[Path], object], scratch: Path) -> None:
+    """Let `fill` make a file or folder in `scratch`, and put it in the place of `path`: it is there whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses; what was at `path` is then still there, unless that is a folder.
+    """
+    aside = scratch / path.name
+    _remove(aside)
+    fill(aside)
+    _sync(aside)
+    if path.is_dir():
+        _remove(path)
+    aside.replace(path)
+    _sync_one(path.parent)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

@@ -84,6 +84,16 @@ def cli() -> None:
 @_option("--param", metavar="KEY=VALUE", multiple=True, help="Parameter of the pipeline; repeatable.")
 @_option("--test-size", type=float, default=0.2, show_default=True, help="Share of the rows held out.")
 @_option("--random-state", type=int, default=42, show_default=True, help="Seed of split and fit.")
+@_option("--name", help="Of the job, one at a time in a runs folder  [default: pipeline and file, random-forest-sales]")
+@_option(
+    "--if-locked",
+    type=click.Choice(["fail", "skip", "wait"]),
+    default="fail",
+    show_default=True,
+    help="If this job is at work already: exit with 75, with 0, or wait for its end.",
+)
+@_option("--force", is_flag=True, help="Train even if nothing changed since the last run, and from the beginning.")
+@_option("--max-age", metavar="AGE", help="Train again, though nothing changed, after AGE such as 30d or 12h.")
 @_option("--model-name", help="Name in MLflow's model registry  [default: the pipeline's name]")
 @_option("--model-format", help="Format of the model file  [default: the pipeline's first]")
 @_job_options
@@ -151,17 +161,18 @@ def runs(runs_dir: Path) -> None:
     """List the runs in RUNS_DIR."""
     from jobs import listing
 
-    _exit_on_error(lambda: click.echo(listing.table(runs_dir)))
+    _exit_on_error(lambda: click.echo(listing.table(runs_dir, Console())))
 
 
 @cli.command()
 @_runs_dir
+@click.option("--lost", is_flag=True, help="In a copied folder: close runs without an end, whose jobs are surely dead.")
 @_log_format
-def sync(runs_dir: Path, log_format: LogFormat) -> None:
+def sync(runs_dir: Path, *, lost: bool, log_format: LogFormat) -> None:
     """Publish the runs in RUNS_DIR that are not in MLflow yet."""
     from jobs.tracking import sync as syncing
 
-    _exit_on_error(lambda: syncing.sync(runs_dir, Console(log_format=log_format)))
+    _exit_on_error(lambda: syncing.sync(runs_dir, Console(log_format=log_format), copies=lost))
 
 
 def _carry_out(job: Callable[[JobConfig, Console], "Result"], settings: dict[str, Any]) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,12 @@ LARGEST = 2**31 - 1
 """Integers beyond do not fit the C types that the libraries keep them in."""
 
 Tracking = Literal["auto", "required", "off"]
+IfLocked = Literal["fail", "skip", "wait"]
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|d|w)")
+_UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_MOST_OF_NAME = 100
 
 GATES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
 """Metrics that `--min` can hold a run to: those that grow with quality, from 0 to 1."""
@@ -41,6 +48,10 @@ class JobConfig:
     random_state : seed of the split and of the fit.
     min : gates, each METRIC=VALUE: the least value that is accepted.
     runs_dir : folder in which the run directory is made.
+    name : of the job, of which one at a time is at work in a runs folder; pipeline and data file if None.
+    if_locked : what to do if one is: `fail`, `skip` (nothing to be done), or `wait` until it has ended.
+    force : train even if nothing changed since the last finished run, and resume none.
+    max_age : age, such as `30d`, from which on a finished run does not stand for an unchanged one any more.
     experiment : MLflow experiment; the pipeline's name if None.
     model_name : name in the model registry; the pipeline's name if None.
     model_format : one of the pipeline's formats; its first if None.
@@ -58,6 +69,10 @@ class JobConfig:
     random_state: int = 42
     min: tuple[str, ...] = ()
     runs_dir: Path = Path("runs")
+    name: str | None = None
+    if_locked: IfLocked = "fail"
+    force: bool = False
+    max_age: str | None = None
     experiment: str | None = None
     model_name: str | None = None
     model_format: str | None = None
@@ -82,7 +97,26 @@ class JobConfig:
             raise ConfigError(f"--random-state must be from 0 to 4294967295, got {self.random_state}")
         if self.model_name is not None and (not self.model_name.strip() or set(self.model_name) & set("/:")):
             raise ConfigError(f"--model-name must not be blank nor contain / or :, got {self.model_name!r}")
+        if self.name is not None and not (_NAME.fullmatch(self.name) and len(self.name) <= _MOST_OF_NAME):
+            raise ConfigError(
+                f"--name must be of letters, digits, `_`, `.` and `-`, {_MOST_OF_NAME} at most, got {self.name!r}"
+            )
+        if self.max_age is not None:
+            parse_age("--max-age", self.max_age)
         _ = self.params, self.minimums
+
+    def job_name(self, job: str) -> str:
+        """Return the name of this job, fit for a file's name; `job` is `train` or `evaluate`."""
+        name = self.name or f"{self.pipeline or job}-{self.data.name.partition('.')[0]}"
+        return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:_MOST_OF_NAME]
+
+
+def parse_age(option: str, text: str) -> float:
+    """Return the seconds of an age such as `30d`; raise ConfigError if it is none."""
+    found = _AGE.fullmatch(text.strip())
+    if not found:
+        raise ConfigError(f"{option} must be a number with a unit ({', '.join(_UNIT_SECONDS)}) as in 30d, got {text!r}")
+    return float(found[1]) * _UNIT_SECONDS[found[2]]
 
 
 def _minimum(metric: str, text: str) -> float:

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
         member.meaning = meaning
         return member
 
-    OK = 0, "accepted; model, metrics and report are in the run directory and in MLflow (or queued for it, said so)"
+    OK = 0, "accepted; model, metrics, report are in the run directory and in MLflow (or queued for it); or skipped"
     INTERNAL = 1, "a bug; traceback on stderr; the run is FAILED"
     USAGE = 2, "the command line could not be parsed; nothing was read"
     REJECTED = 3, "trained and recorded, but under a gate (`--min`)"
@@ -25,9 +25,10 @@ class ExitCode(IntEnum):
     TRACKING = 69, "the server does not answer, and `--tracking required` or the model to evaluate needs it"
     FIT = 70, "training failed: the loss is not finite, or the data can't fit the memory limit"
     OUTPUT = 73, "the run directory can't be written"
+    LOCKED = 75, "another run of this job is at work (`--if-locked`); nothing was read"
     CONFIG = 78, "a setting makes no sense, or the pipeline's packages are not installed"
-    INTERRUPTED = 130, "stopped by Ctrl-C; the run is KILLED"
-    TERMINATED = 143, "stopped by SIGTERM; the run is KILLED"
+    INTERRUPTED = 130, "stopped by Ctrl-C; the run is KILLED, and the next start resumes it"
+    TERMINATED = 143, "stopped by SIGTERM; the run is KILLED, and the next start resumes it"
 
 
 class JobError(Exception):
@@ -64,6 +65,12 @@ class OutputError(JobError):
     """The run directory can't be written."""
 
     exit_code = ExitCode.OUTPUT
+
+
+class LockedError(JobError):
+    """Another run of this job is at work."""
+
+    exit_code = ExitCode.LOCKED
 
 
 class ConfigError(JobError):

@@ -1,50 +1,50 @@
 """The runs of a folder as a table."""
 
-import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
+from jobs import history
+from jobs.console import Console
 from jobs.errors import NoInputError
+from jobs.history import PastRun
 
 _COLUMNS = ("run", "pipeline", "data", "status", "accuracy", "tracking", "age")
 _AGES = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
-def table(runs_dir: Path) -> str:
+def table(runs_dir: Path, console: Console) -> str:
     """Return one line a run, the oldest first; raise NoInputError if there is no such folder."""
     if not runs_dir.is_dir():
         raise NoInputError(f"{runs_dir} is no folder of runs")
-    rows = [_COLUMNS, *_rows(runs_dir)]
+    rows = [_COLUMNS, *reversed([_row(run) for run in history.runs(runs_dir, console)])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def _rows(runs_dir: Path) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each run that has ended; of a file that is no result of ours, only where it is."""
-    for path in sorted(runs_dir.glob("*/result.json")):
-        try:
-            yield _row(path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            yield (path.parent.name, "-", "-", "unreadable", "-", "-", "-")
-
-
-def _row(path: Path) -> tuple[str, ...]:
+def _row(run: PastRun) -> tuple[str, ...]:
     """Return the cells of one run."""
-    result = json.loads(path.read_bytes())
-    accuracy = result["metrics"].get("accuracy")
+    result = run.result
+    accuracy = result.metrics.get("accuracy")
+    since = (run.end or run.begun)["time"]
     return (
-        path.parent.name,
-        str(result["pipeline"] or "-"),
-        Path(result["data"].get("path", "-")).name,
-        str(result["status"]),
+        run.path.name,
+        str(result.pipeline or "-"),
+        Path(result.data["path"]).name,
+        _status(run),
         "-" if accuracy is None else f"{accuracy:.4f}",
-        str(result["tracking"]),
-        _age(datetime.now(UTC).timestamp() - path.stat().st_mtime),
+        str(result.tracking),
+        age(time.time() - since / 1000),
     )
 
 
-def _age(seconds: float) -> str:
+def _status(run: PastRun) -> str:
+    """Return how a run ended, or whether it goes on."""
+    if run.end:
+        return str(run.result.status)
+    return "running" if run.is_running() else "lost"
+
+
+def age(seconds: float) -> str:
     """Return an age in its largest unit."""
     unit, size = next(((unit, size) for unit, size in _AGES if seconds >= size), _AGES[-1])
     return f"{int(seconds // size)} {unit}"

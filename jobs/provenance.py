@@ -25,8 +25,13 @@ def environment(threads: int, memory_limit: int | None) -> dict[str, str]:
         "threads": str(threads),
         "memory limit": "none" if memory_limit is None else f"{memory_limit / 2**30:.2f} GiB",
     }
+    return found | {"packages": packages()}
+
+
+def packages() -> str:
+    """Return the installed versions of the packages that a result depends on."""
     versions = ((name, _version(name)) for name in _PACKAGES)
-    return found | {"packages": ", ".join(f"{name} {version}" for name, version in versions if version)}
+    return ", ".join(f"{name} {version}" for name, version in versions if version)
 
 
 def commit() -> str | None:

@@ -16,14 +16,17 @@ class Result:
 
     Parameters
     ----------
-    status : how it ended; `killed` is a signal, `failed` anything else that is no result.
-    exit_code : what the process exits with.
-    reason : one sentence, None where the status says all.
     job : `train` or `evaluate`.
+    name : of the job: one at a time is at work in a runs folder.
+    status : how it ended; `killed` is a signal, `failed` anything else that is no result, `skipped` stands for another
+        run, whose facts follow.
+    exit_code : what the process exits with; None if it was lost: killed before it could.
+    reason : one sentence, None where the status says all.
     pipeline : its name, as given.
     run_directory : absolute path, None if none could be made.
     run_id : MLflow's, None if the run is not there (yet).
     tracking : `published`, `queued` (in the run directory, `mljobs sync` publishes it) or `off`.
+    attempts : starts that the run took: it was resumed one time less.
     data : path, sha256 and rows of the data file, as far as they are known; `eval_data` likewise.
     metrics : values on the holdout.
     threads : threads that the libraries were given, None if it did not come to that.
@@ -32,13 +35,15 @@ class Result:
     """
 
     job: str
+    name: str
     pipeline: str | None
     status: Status = "failed"
-    exit_code: ExitCode = ExitCode.INTERNAL
+    exit_code: int | None = ExitCode.INTERNAL
     reason: str | None = None
     run_directory: str | None = None
     run_id: str | None = None
     tracking: Literal["published", "queued", "off"] = "off"
+    attempts: int = 1
     data: dict[str, Any] = field(default_factory=dict)
     eval_data: dict[str, Any] | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
@@ -49,8 +54,17 @@ class Result:
     def title(self) -> str:
         """Return what a list of runs should show: how it went and the file, such as `0.9667 iris.csv`."""
         accuracy = self.metrics.get("accuracy")
-        end = self.exit_code.name if accuracy is None else f"{accuracy:.4f}"
+        code = next((code.name for code in ExitCode if code == self.exit_code), "LOST")
+        end = code if accuracy is None or self.status in {"failed", "killed"} else f"{accuracy:.4f}"
         return f"{end} {'rejected ' if self.status == 'rejected' else ''}{Path(self.data['path']).name}"
+
+    def tags(self) -> dict[str, str]:
+        """Return what MLflow is to show of the end."""
+        tags = {"mlflow.runName": self.title(), "mljobs.status": self.status, "mljobs.exit_code": str(self.exit_code)}
+        if self.reason:
+            tags["mljobs.reason"] = self.reason
+        gave_none = self.status in {"failed", "killed"}
+        return {**tags, "mlflow.note.content": str(self.reason)} if gave_none else tags
 
     def to_json(self) -> str:
         """Return one line."""

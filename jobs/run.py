@@ -5,19 +5,24 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from jobs import journal, pipelines, signals, tracking
+from jobs import history, journal, once, signals, tracking
 from jobs.artifacts import Artifact, RunDirectory
+from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError, StopError
-from jobs.journal import Journal
+from jobs.journal import Event, Journal
+from jobs.once import Turn
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result
 from jobs.signals import Stop
 from jobs.tracking.publisher import Published, Publisher
+from jobs.tracking.sync import publish_queued
 
 _KIBIBYTE = 1024
 
@@ -29,40 +34,67 @@ class Run:
     ----------
     config : the job's settings.
     directory : where its results go.
+    turn : the run key, and the journal of the run if it is resumed.
     result : what it says at the end; filled in as facts become known.
     console : where a person reads along.
     """
 
-    def __init__(self, config: JobConfig, directory: RunDirectory, result: Result, console: Console) -> None:
+    def __init__(
+        self, config: JobConfig, directory: RunDirectory, turn: Turn, result: Result, console: Console
+    ) -> None:
         self.config = config
         self.directory = directory
         self.result = result
         self.console = console
+        self.checkpoint = Checkpoint(directory.path / "checkpoint", console.warning)
         self.settings: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
         self.notes: list[str] = []
         result.run_directory = str(directory.path)
+        self._key = turn.key
         self._started = time.monotonic()
-        self._journal: Journal | None = None
+        self._uri = tracking.configured_uri() if config.tracking != "off" else None
+        self._journal = turn.interrupted
         self._publisher: Publisher | None = None
-
-    @property
-    def name(self) -> str:
-        """The run's name, here and in MLflow."""
-        return self.directory.path.name
+        self._points: set[tuple[str, int, float]] = set()
 
     def begin(self, pipeline: str) -> None:
         """Write the first event and start publishing; raise TrackingError if a server is required and not there."""
-        tracking.configure()
-        uri = tracking.configured_uri() if self.config.tracking != "off" else None
-        if uri is None and self.config.tracking == "required":
+        if self._uri is None and self.config.tracking == "required":
             raise ConfigError("--tracking required needs a server: set MLFLOW_TRACKING_URI")
-        self._journal = Journal(self.directory.path / "journal.jsonl")
-        if uri:
-            self._publisher = Publisher(uri, self.directory.path)
-        self.record("start", run=self.name, experiment=self.config.experiment or pipeline)
+        self.result.tracking = "queued" if self._uri else "off"
+        path = self.directory.path / journal.NAME
+        self._journal = self._journal or Journal(path)
+        self._journal.beat()
+        earlier = list(journal.read(path))
+        tracking.configure()
+        if self._uri:
+            self._publisher = Publisher(self._uri, self.directory.path, earlier)
+        if earlier:
+            self._resume(self._journal, earlier)
+        else:
+            self._start(self._journal, pipeline)
         if self._publisher and self.config.tracking == "required":
             self._publisher.require()
+
+    def _start(self, record: Journal, pipeline: str) -> None:
+        """Write the event that a run exists."""
+        self.record(
+            "start",
+            run=self.directory.path.name,
+            experiment=self.config.experiment or pipeline,
+            key=self._key,
+            result=asdict(self.result),
+            file=record.inode,
+        )
+
+    def _resume(self, record: Journal, earlier: list[Event]) -> None:
+        """Write the event that the run goes on, and remember what of it is known already."""
+        self.result.attempts = 2 + sum(event["event"] == "resume" for event in earlier)
+        points = [event for event in earlier if event["event"] == "metrics"]
+        self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
+        self.record("resume", attempt=self.result.attempts, file=record.inode)
+        self.console.info(f"resuming {self.directory.path.name}", attempt=self.result.attempts)
 
     def record(self, event: str, **fields: Any) -> None:
         """Write one event to the journal, then pass it on."""
@@ -74,6 +106,12 @@ class Run:
             raise OutputError(f"{self.directory.path}/journal.jsonl can't be written: {error.strerror}") from error
         if self._publisher:
             self._publisher.put(written)
+
+    def record_metrics(self, step: int, metrics: dict[str, float]) -> None:
+        """Record points of curves, or results; those that an interrupted attempt has recorded are not repeated."""
+        points = {name: value for name, value in metrics.items() if (name, step, value) not in self._points}
+        if points:
+            self.record("metrics", step=step, metrics=points)
 
     def keep(self, artifact: Artifact) -> None:
         """Record a finished file of the run directory."""
@@ -96,9 +134,7 @@ class Run:
         """Take a fit's progress: to the console, and its metrics as points of curves."""
         self.console.progress(unit, done, total, **metrics)
         # A validation loss may overflow; that is for the fit to judge, and no point of a curve.
-        points = {f"epoch/{name}": value for name, value in metrics.items() if math.isfinite(value)}
-        if points:
-            self.record("metrics", step=done, metrics=points)
+        self.record_metrics(done, {f"epoch/{name}": value for name, value in metrics.items() if math.isfinite(value)})
 
     def warn(self, note: str) -> None:
         """Say something that a person should know, here and in the report."""
@@ -118,11 +154,11 @@ class Run:
         """Leave `result.json`, write the last event, and wait for what is not published yet."""
         self.directory.clean()
         self.result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
-        if self._publisher:
-            # Whatever happens while the rest is sent, the end is on the disk.
-            self.result.tracking = "queued"
         self._write_result()
+        # Whatever happens while the rest is sent, the end is on the disk.
         self._record_end()
+        if self.result.status in {"finished", "rejected"}:
+            self.checkpoint.clear()
         if self._publisher:
             with self.step("publish"):
                 self._take(self._publisher.finish(stop, at_once=self.result.status == "killed"))
@@ -144,16 +180,12 @@ class Run:
     def _record_end(self) -> None:
         """Write the last event; what the disk refuses is sent at least, so that MLflow shows no run that goes on."""
         try:
-            self.record("tags", tags={"mlflow.runName": self.result.title(), **self._reason()})
-            self.record("end", **self._ending())
+            self.record("tags", tags=self.result.tags())
+            self.record("end", result=asdict(self.result))
         except OutputError as error:
             self.fail(error)
             if self._publisher:
-                self._publisher.put({"event": "end", "time": journal.now(), **self._ending()})
-
-    def _ending(self) -> dict[str, Any]:
-        """Return the content of the last event."""
-        return {"status": self.result.status, "exit_code": self.result.exit_code, "reason": self.result.reason}
+                self._publisher.put({"event": "end", "time": journal.now(), "result": asdict(self.result)})
 
     def fail(self, error: JobError) -> None:
         """Note a failure; the first one is the reason."""
@@ -161,18 +193,13 @@ class Run:
         if self.result.status not in {"failed", "killed"} or self.result.reason is None:
             self.result.status, self.result.exit_code, self.result.reason = "failed", error.exit_code, str(error)
 
-    def _reason(self) -> dict[str, str]:
-        """Return the description of a run that gave no result."""
-        gave_none = self.result.status in {"failed", "killed"}
-        return {"mlflow.note.content": str(self.result.reason)} if gave_none else {}
-
     def _take(self, published: Published) -> None:
         """Note whether the run is in MLflow."""
         if published.run_id is None:
             self.console.warning(f"not published: {published.reason}; later: mljobs sync {self.directory.path.parent}")
             return
         self.result.tracking, self.result.run_id = "published", published.run_id
-        uri = tracking.without_password(tracking.configured_uri() or "")
+        uri = tracking.without_password(str(self._uri))
         try:
             self.record("published", run_id=published.run_id, tracking_uri=uri)
         except OutputError as error:
@@ -190,22 +217,59 @@ class Run:
             )
 
 
-def carry_out(config: JobConfig, job: str, work: Callable[[JobConfig, Run], None], console: Console) -> Result:
-    """Do `work` as one run and return its end, whatever that is; no exception leaves this function."""
-    result = Result(job=job, pipeline=config.pipeline or None, data={"path": str(config.data)})
-    name = config.pipeline if config.pipeline in pipelines.names() else job
+def carry_out(
+    config: JobConfig, job: str, work: Callable[[JobConfig, Run], None], console: Console, *, repeat: bool = False
+) -> Result:
+    """Do `work` as one run and return its end, whatever that is; no exception leaves this function.
+
+    Parameters
+    ----------
+    repeat : do it whatever was done before, and whatever others do.
+    """
+    result = Result(
+        job=job, name=config.job_name(job), pipeline=config.pipeline or None, data={"path": str(config.data)}
+    )
     run: Run | None = None
-    with signals.watched() as stop:
+    turn = Turn()
+    with signals.watched() as stop, ExitStack() as held:
         try:
-            run = Run(config, RunDirectory.create(config.runs_dir, name), result, console)
-            with stop.interrupts():
-                config.check()
-                work(config, run)
+            if not repeat:
+                with stop.interrupts():
+                    turn = once.take_turn(config, result.name, held, console)
+            if turn.standing:
+                result = turn.standing
+            else:
+                run = Run(config, _directory(config, turn, result.name), turn, result, console)
+                with stop.interrupts():
+                    config.check()
+                    work(config, run)
         except BaseException as error:  # noqa: BLE001 - the end must be true whatever it is, SystemExit too
             _note_failure(result, error, console)
         if run:
             run.end(stop)
+            _settle(config, result, stop, console)
+        elif turn.standing:
+            _settle(config, result, stop, console)
     return result
+
+
+def _directory(config: JobConfig, turn: Turn, name: str) -> RunDirectory:
+    """Return the directory of the run: that of the interrupted one, or a new one."""
+    if turn.interrupted is None:
+        return RunDirectory.create(config.runs_dir, name)
+    directory = RunDirectory(turn.interrupted.path.parent)
+    directory.open()
+    return directory
+
+
+def _settle(config: JobConfig, result: Result, stop: Stop, console: Console) -> None:
+    """Bring earlier runs to their end, here and in MLflow, as far as that costs this one little."""
+    history.settle(config.runs_dir, console)
+    standing = result.run_directory if result.status == "skipped" else None
+    if config.tracking != "off" and (standing or result.tracking == "published"):
+        publish_queued(config.runs_dir, console, stop, also=Path(standing) if standing else None)
+    if standing and (run := history.open_run(Path(standing))):
+        result.tracking, result.run_id = run.result.tracking, run.result.run_id
 
 
 def _note_failure(result: Result, error: BaseException, console: Console) -> None:

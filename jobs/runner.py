@@ -9,9 +9,9 @@ import numpy as np
 from jobs import pipelines, provenance, resources, summary
 from jobs.config import JobConfig, parse_params
 from jobs.console import Console
-from jobs.datasets import Dataset, Schema, splits
+from jobs.datasets import Dataset, Schema, sha256_of, splits
 from jobs.datasets.source import check_input
-from jobs.errors import ExitCode
+from jobs.errors import ExitCode, NoInputError
 from jobs.evaluation import Evaluation
 from jobs.pipelines import Fitted, Model, Pipeline
 from jobs.report import Report
@@ -21,13 +21,13 @@ from jobs.tracking import models
 
 
 def train(config: JobConfig, console: Console) -> Result:
-    """Train and evaluate one pipeline on one data file."""
+    """Train and evaluate one pipeline on one data file, unless that is done or under way; go on if it was interrupted."""
     return carry_out(config, "train", _train, console)
 
 
 def evaluate(config: JobConfig, console: Console) -> Result:
     """Evaluate a finished model on new labelled data."""
-    return carry_out(config, "evaluate", _evaluate, console)
+    return carry_out(config, "evaluate", _evaluate, console, repeat=True)
 
 
 def _train(config: JobConfig, run: Run) -> None:
@@ -40,7 +40,13 @@ def _train(config: JobConfig, run: Run) -> None:
         training, holdout = _read_both(config, run, pipeline)
     with run.step("fit"):
         fitted = pipeline.fit(
-            training, holdout, params, random_state=config.random_state, threads=threads, on_progress=run.on_progress
+            training,
+            holdout,
+            params,
+            random_state=config.random_state,
+            threads=threads,
+            on_progress=run.on_progress,
+            checkpoint=run.checkpoint,
         )
     evaluation = _test(run, fitted.model, holdout, training.y)
     with run.step("save"):
@@ -111,7 +117,12 @@ def _warn_if_trained_on(run: Run, holdout: Dataset, sha256: str) -> None:
 def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Dataset:
     """Read one data file and record it; with a schema it is for evaluation."""
     target = schema.get("target", "") if schema else run.config.target
+    before = sha256_of(path)
     dataset = pipeline.read(path, target=target, schema=schema, scratch=run.directory.scratch)
+    if dataset.sha256 != before:
+        raise NoInputError(
+            f"{path} was changed while it was read; write data aside, and rename them when they are whole"
+        )
     context = "training" if schema is None else "evaluation"
     run.record("dataset", **summary.dataset(dataset, context))
     run.record("tags", tags={f"mljobs.{context}_sha256": dataset.sha256})
@@ -132,7 +143,7 @@ def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray) -> Eval
             holdout.y, y_proba, model.classes_, y_train=y_train, random_state=run.config.random_state
         )
     run.result.metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
-    run.record("metrics", step=0, metrics=summary.metric_points(evaluation))
+    run.record_metrics(0, summary.metric_points(evaluation))
     run.console.info(summary.headline(evaluation, run.result.job))
     missed = [gate for gate in summary.gates(run.config, evaluation) if not gate.passed]
     if missed:

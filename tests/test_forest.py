@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
-from harness import ROOT, MLJobs
+from harness import ROOT, MLJobs, fit
 from sklearn import datasets
 
 from jobs.datasets import splits, table
@@ -45,14 +45,7 @@ def test_forest_grown_in_steps_predicts_as_the_references(csv: Path, class_weigh
     inside, outside = splits.random_split(len(dataset), test_size=0.2, random_state=42)
     training, holdout = dataset.take(inside), dataset.take(outside)
     pipeline = find("random-forest")
-    fitted = pipeline.fit(
-        training,
-        holdout,
-        pipeline.Params(class_weight=class_weight),
-        random_state=42,
-        threads=2,
-        on_progress=lambda *_, **__: None,
-    )
+    fitted = fit(pipeline, training, holdout, pipeline.Params(class_weight=class_weight))
     expected = RandomForestClassifier(n_estimators=100, random_state=42, class_weight=class_weight)
     expected.fit(training.X, training.y)
     np.testing.assert_array_equal(fitted.model.predict_proba(holdout.X), expected.predict_proba(holdout.X))
@@ -98,7 +91,7 @@ def test_parameters_are_those_that_scikit_learn_takes(csv: Path, name: str, good
     pipeline = find("random-forest")
     for value in good:
         params = pipeline.Params(n_estimators=2, **{name: value})
-        pipeline.fit(dataset, dataset, params, random_state=0, threads=1, on_progress=lambda *_, **__: None)
+        fit(pipeline, dataset, dataset, params, threads=1)
     for value in bad:
         with pytest.raises(ValueError, match=f"{name} must be "):
             pipeline.Params(**{name: value})

@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 
 from jobs import listing
+from jobs.console import Console
 
 
+@pytest.mark.parametrize("name", ["journal.jsonl", "result.json"])
 @pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"metrics": {}, "pipeline": null, "data": []}'])
-def test_a_file_that_is_no_result_is_a_row_that_says_so(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_none_of_ours_is_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, name: str
+) -> None:
     """A foreign file does not keep the others from being listed."""
-    (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / "result.json").write_text(text)
-    _, row = listing.table(tmp_path).splitlines()
-    assert row.split() == ["foreign", "-", "-", "unreadable", "-", "-", "-"]
+    directory = tmp_path / "20261123T000000Z-foreign-123456"
+    directory.mkdir()
+    (directory / name).write_text(text + "\n")
+    assert len(listing.table(tmp_path, Console()).splitlines()) == 1
+    assert "20261123T000000Z-foreign-123456" in capsys.readouterr().err

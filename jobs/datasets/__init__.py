@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -58,6 +59,13 @@ class Dataset:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file's bytes."""
+    """Return the hex digest of a file's bytes; they are read once as long as the file stays as it is."""
+    status = path.stat()
+    return _sha256_of(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=8)
+def _sha256_of(path: Path, identity: tuple[int, ...]) -> str:  # noqa: ARG001 - tells changed files apart
+    """Read and digest a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

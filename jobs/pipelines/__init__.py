@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from jobs import __version__
+from jobs.checkpoint import Checkpoint
 from jobs.config import describe_param
 from jobs.datasets import Dataset, Schema
 from jobs.errors import ConfigError, DataError, NoInputError
@@ -82,9 +83,21 @@ class Pipeline(Protocol):
         ...
 
     def fit(
-        self, train: Dataset, holdout: Dataset, params: Any, *, random_state: int, threads: int, on_progress: Progress
+        self,
+        train: Dataset,
+        holdout: Dataset,
+        params: Any,
+        *,
+        random_state: int,
+        threads: int,
+        on_progress: Progress,
+        checkpoint: Checkpoint,
     ) -> Fitted:
-        """Train on `train`; `holdout` may be looked at for curves, never learnt from."""
+        """Train on `train`; `holdout` may be looked at for curves, never learnt from.
+
+        What `checkpoint` holds is the state of an interrupted fit on the same data with the same parameters: the fit
+        goes on from there, to the same model, and reports the whole progress again.
+        """
         ...
 
     def save(self, model: Any, folder: Path, train: Dataset, model_format: str) -> None:

@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 from zipfile import BadZipFile
@@ -12,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from jobs import resources
+from jobs.checkpoint import Checkpoint
 from jobs.datasets import Dataset, Schema
 from jobs.errors import ConfigError, DataError, NoInputError
 from jobs.pipelines import Fitted, Model, Progress, pinned
@@ -35,6 +37,9 @@ _FIRST_STEP = 10
 
 _MOST_IN_STEP = 1_000
 """Trees in a step: between two of them a job can be stopped."""
+
+_CHUNK = "trees-from-{}.skops"
+"""File of a checkpoint: the trees of one step, named by how many there were before it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def _check_share(name: str, value: float, *, least: int, whole: bool = True) -> 
 
 def _steps(n_trees: int, threads: int) -> Iterator[int]:
     """Yield how many trees there are after each step; each but the last adds as many for every thread."""
-    step = threads * max(1, min(math.ceil(n_trees / (_STEPS * threads)), _MOST_IN_STEP // threads))
+    step = threads * max(1, min(n_trees // (_STEPS * threads), _MOST_IN_STEP // threads))
     first = min(step, threads * math.ceil(_FIRST_STEP / threads))
     if first < min(step, n_trees):
         yield first
@@ -97,7 +102,14 @@ def read(path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Da
 
 
 def fit(
-    train: Dataset, holdout: Dataset, params: Params, *, random_state: int, threads: int, on_progress: Progress
+    train: Dataset,
+    holdout: Dataset,
+    params: Params,
+    *,
+    random_state: int,
+    threads: int,
+    on_progress: Progress,
+    checkpoint: Checkpoint,
 ) -> Fitted:
     """Grow the forest in steps; it equals the forest grown at once (`warm_start` continues the random stream)."""
     from sklearn.ensemble import RandomForestClassifier
@@ -106,11 +118,20 @@ def fit(
     columns = _columns(train.schema["columns"])
     X = columns.fit_transform(train.X)
     forest = RandomForestClassifier(**vars(params), random_state=random_state, n_jobs=threads, warm_start=True)
+    forest.estimators_ = _restore(checkpoint)
+    if forest.estimators_:
+        on_progress("trees", len(forest.estimators_), params.n_estimators)
     for n_trees in _steps(params.n_estimators, threads):
+        n_before = len(forest.estimators_)
+        if n_trees <= n_before < params.n_estimators:
+            continue
         with warnings.catch_warnings():
             # Weights of classes are balanced over what each `fit` sees; here that is all the data in every step.
             warnings.filterwarnings("ignore", "class_weight presets .* warm_start", UserWarning)
+            # All may be there already but what else `fit` sets.
+            warnings.filterwarnings("ignore", "Warm-start fitting without increasing n_estimators", UserWarning)
             forest.set_params(n_estimators=n_trees).fit(X, train.y)
+        checkpoint.write(_CHUNK.format(n_before), partial(_dump, forest.estimators_[n_before:]))
         resources.trim_memory()
         _require_memory(forest, params.n_estimators)
         on_progress("trees", n_trees, params.n_estimators)
@@ -118,6 +139,21 @@ def fit(
     forest.set_params(n_jobs=None, warm_start=False)
     importances = dict(zip(columns.get_feature_names_out(), forest.feature_importances_.tolist(), strict=True))
     return Fitted(Pipeline([("columns", columns), ("forest", forest)]), importances=importances)
+
+
+def _restore(checkpoint: Checkpoint) -> list[Any]:
+    """Return the trees that an interrupted fit has grown."""
+    trees: list[Any] = []
+    while more := checkpoint.read(_CHUNK.format(len(trees)), _load_skops):
+        trees += more
+    return trees
+
+
+def _dump(trees: list[Any], path: Path) -> None:
+    """Write some trees."""
+    import skops.io
+
+    skops.io.dump(trees, path)
 
 
 def _require_memory(forest: Any, n_trees: int) -> None:
@@ -229,7 +265,7 @@ def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
         It is a pickle and not trusted.
     """
     if (folder / "model.skops").is_file():
-        return _load_skops(folder / "model.skops")
+        return cast("Model", _load_skops(folder / "model.skops"))
     pickled = folder / "data" / "model.joblib"
     if not pickled.is_file():
         raise NoInputError(f"{folder} holds neither model.skops nor data/model.joblib")
@@ -240,13 +276,13 @@ def load(folder: Path, *, classes: np.ndarray, trust_pickle: bool) -> Model:
     return cast("Model", _load_pyfunc(str(pickled)))
 
 
-def _load_skops(path: Path) -> Model:
+def _load_skops(path: Path) -> Any:
     """Read a skops file that holds nothing but what a forest needs."""
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        return cast("Model", skops.io.load(path, trusted=list(TRUSTED_TYPES)))
+        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error
     except (BadZipFile, KeyError, ValueError) as error:

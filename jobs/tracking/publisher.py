@@ -1,8 +1,10 @@
 """Publishing while the job runs, beside it: a server that is slow or away costs the training nothing."""
 
+import itertools
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -12,16 +14,19 @@ from jobs.errors import TrackingError
 from jobs.journal import Event
 from jobs.signals import Stop
 from jobs.tracking import connect, status_of, without_password
-from jobs.tracking.replay import Replay
+from jobs.tracking.replay import Replay, condensed
 
 _REMOTE_PATIENCE = 10.0
-"""Seconds without a sent event after which a job gives up on a server."""
+"""Seconds after its end in which a job gives up on a server."""
 
 _PATIENCE_OF_STOPPED = 4.0
 """The same for a job that is being stopped: Docker kills it after ten seconds."""
 
 _LEAST_BYTES_A_SECOND = 5_000_000
 """An upload that is slower than that is given up."""
+
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between one try and the next, as long as the job works."""
 
 _MAX_LINE = 300
 """Characters of an error's line that a person reads."""
@@ -39,49 +44,56 @@ class Published:
 
 
 class Publisher:
-    """Sends the events of one run from a thread of its own, in their order.
+    """Sends the events of one run from a thread of its own, in their order; what fails is tried until the job ends.
 
     Parameters
     ----------
     uri : tracking server or store.
     directory : the run directory.
+    earlier : events of interrupted attempts at the same run.
     """
 
-    def __init__(self, uri: str, directory: Path) -> None:
+    def __init__(self, uri: str, directory: Path, earlier: Iterable[Event] = ()) -> None:
         self._uri = uri
         self._directory = directory
         self._patience = _REMOTE_PATIENCE if uri.startswith("http") else _LOCAL_PATIENCE
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._created = threading.Event()
-        self._deadline = 0.0
+        self._tried = threading.Event()
+        self._finishing = threading.Event()
+        self._unsent_bytes = 0
         self._error: Exception | None = None
         self._run_id: str | None = None
+        for event in condensed(each for each in earlier if each["event"] not in {"resume", "end"}):
+            self.put(event)
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._thread.start()
 
     def put(self, event: Event) -> None:
         """Take an event that is in the journal; returns at once."""
+        self._unsent_bytes += event.get("size", 0)
         self._events.put(event)
 
     def require(self) -> None:
         """Wait until the run exists on the server; raise TrackingError if that does not happen."""
-        self._created.wait(self._patience)
+        self._tried.wait(self._patience)
         if self._run_id is None:
             server = without_password(self._uri)
             raise TrackingError(f"{server} does not take the run: {self._why()}; `mljobs doctor` looks closer")
 
     def finish(self, stop: Stop, *, at_once: bool) -> Published:
-        """Wait until all is sent, as long as it goes on; `at_once`, because the job is being stopped, not for long.
+        """Wait until all is sent, but not for long, except for what is large; `at_once`, because the job is being stopped.
 
         A signal that comes now ends the waiting, not the job: that has its end already.
         """
         before = stop.wanted
-        self._events.put(None)
         if at_once:
             self._patience = min(self._patience, _PATIENCE_OF_STOPPED)
-            self._deadline = 0.0
-        self._deadline = max(self._deadline, time.monotonic() + self._patience)
-        while self._thread.is_alive() and time.monotonic() < self._deadline and stop.wanted is before:
+        else:
+            self._patience += self._unsent_bytes / _LEAST_BYTES_A_SECOND
+        self._finishing.set()
+        self._events.put(None)
+        deadline = time.monotonic() + self._patience
+        while self._thread.is_alive() and time.monotonic() < deadline and stop.wanted is before:
             self._thread.join(0.05)
         if self._thread.is_alive() and stop.wanted is not before:
             return Published(None, "stopped while it was sent")
@@ -89,38 +101,50 @@ class Publisher:
             return Published(None, self._why())
         return Published(self._run_id)
 
-    def _allow(self, n_bytes: int) -> None:
-        """Give the next event its time: more for what is to be uploaded."""
-        self._deadline = time.monotonic() + self._patience + n_bytes / _LEAST_BYTES_A_SECOND
-
     def _why(self) -> str:
         """Return what kept the run from the server."""
         if self._error is None:
-            return f"no answer within {self._patience:.0f} s"
+            return f"not all was sent within {self._patience:.0f} s"
         return describe(self._error)
 
     def _work(self) -> None:
         """Send events until the end; an error is kept for whoever waits."""
         try:
             replay = Replay(connect(self._uri), self._directory)
-            while (event := self._events.get()) is not None:
-                self._allow(event.get("size", 0))
-                replay.send(event)
-                if event["event"] == "start":
-                    self._run_id = replay.run_id
-                    self._created.set()
+            for event in iter(self._events.get, None):
+                self._send(replay, event)
         except Exception as error:  # noqa: BLE001 - whatever the client raises, the job goes on and says it
             self._error = error
         finally:
-            self._created.set()
+            self._tried.set()
+
+    def _send(self, replay: Replay, event: Event) -> None:
+        """Send one event, again and again while the job works; once more, and then raise the error, when it has ended."""
+        for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
+            last_try = self._finishing.is_set()
+            try:
+                replay.send(event, last_try=last_try)
+            except Exception as error:
+                self._error = error
+                self._tried.set()
+                if last_try:
+                    raise
+                self._finishing.wait(pause)
+            else:
+                break
+        self._error = None
+        self._unsent_bytes -= event.get("size", 0)
+        if event["event"] == "start":
+            self._run_id = replay.run_id
+            self._tried.set()
 
 
 def publish(uri: str, directory: Path) -> Published:
     """Send all of a finished run's journal."""
     try:
         replay = Replay(connect(uri), directory)
-        for event in journal.read(directory / "journal.jsonl"):
-            replay.send(event)
+        for event in condensed(journal.read(directory / journal.NAME)):
+            replay.send(event, last_try=True)
     except Exception as error:  # noqa: BLE001 - as above
         return Published(None, describe(error))
     return Published(replay.run_id)

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from jobs.tracking import status_of
 
 RUN_TAG = "mljobs.run"
 """Tag that only one run carries; searched for before a run is created, so that a run is never there twice."""
+
+NAME_TAG = "mljobs.name"
+KEY_TAG = "mljobs.key"
 
 _STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 # MLflow's pages show an experiment of this kind with its tables of runs and models, not with those for prompts.
@@ -22,6 +25,7 @@ _MAX_DIGEST = 36
 _MAX_TAG = 5000
 _MAX_PARAM = 6000
 _MAX_SCHEMA = 1_048_575
+_MAX_POINTS = 1000
 _REFUSALS = range(400, 500)
 _PASSING = (408, 429)
 """Answers among them that another try may change."""
@@ -29,6 +33,10 @@ _PASSING = (408, 429)
 
 _MARGIN = 200
 """Characters for what is around a schema's columns."""
+
+
+class DoubledError(Exception):
+    """The run is there twice: a request that was given up has arrived after all."""
 
 
 class Replay:
@@ -43,20 +51,27 @@ class Replay:
     def __init__(self, client: Any, directory: Path) -> None:
         self._client = client
         self._directory = directory
+        self._run = ""
         self._experiment_id = ""
+        self._model_id: str | None = None
         self._refusal: Exception | None = None
         self.run_id = ""
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event, *, last_try: bool = False) -> None:
         """Send one event; raise MlflowException (or what its transport raises) if the server does not take it.
 
         What the server refuses for good does not keep the rest from it, else the run would be RUNNING for ever: the
         first refusal is raised after the end of the run was sent.
+
+        Parameters
+        ----------
+        last_try : also what fails at the server for now does not keep the rest from it.
         """
         try:
             getattr(self, "_" + event["event"])(event)
         except Exception as error:
-            if not (self.run_id and _is_refusal(error)):
+            answered = status_of(error) is not None
+            if not (self.run_id and (_is_refusal(error) or (last_try and answered))):
                 raise
             self._refusal = self._refusal or error
         if event["event"] == "end" and self._refusal:
@@ -64,14 +79,24 @@ class Replay:
 
     def _start(self, event: Event) -> None:
         """Find or create experiment and run."""
+        self._run = event["run"]
         self._experiment_id = self._experiment(event["experiment"])
-        found = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{event['run']}'", max_results=1)
+        found = self._found()
         if found:
-            self.run_id = found[0].info.run_id
+            self.run_id = found[0]
             return
-        tags = {RUN_TAG: event["run"]}
-        run = self._client.create_run(self._experiment_id, start_time=event["time"], tags=tags, run_name=event["run"])
+        tags = {RUN_TAG: self._run, NAME_TAG: event["result"]["name"], KEY_TAG: str(event["key"])}
+        run = self._client.create_run(self._experiment_id, start_time=event["time"], tags=tags, run_name=self._run)
         self.run_id = run.info.run_id
+
+    def _found(self) -> list[str]:
+        """Return MLflow's ids of the run, sorted; more than one if a request was given up and arrived after all."""
+        runs = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{self._run}'")
+        return sorted(run.info.run_id for run in runs)
+
+    def _resume(self, event: Event) -> None:  # noqa: ARG002 - all events have the same signature
+        """Show the run as one that goes on."""
+        self._client.update_run(self.run_id, status="RUNNING", name=self._run)
 
     def _experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, made if it is not there."""
@@ -114,7 +139,11 @@ class Replay:
     def _metrics(self, event: Event) -> None:
         from mlflow.entities import Metric
 
-        points = [Metric(name, value, event["time"], event["step"]) for name, value in event["metrics"].items()]
+        points = [
+            Metric(name, value, each["time"], each["step"])
+            for each in event.get("all", [event])
+            for name, value in each["metrics"].items()
+        ]
         self._client.log_batch(self.run_id, metrics=points)
 
     def _dataset(self, event: Event) -> None:
@@ -141,6 +170,7 @@ class Replay:
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         model = self._logged_model(event["path"])
+        self._model_id = model.model_id
         if model.status != LoggedModelStatus.READY:
             self._client.log_model_artifacts(model.model_id, str(self._directory / event["path"]))
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -152,17 +182,21 @@ class Replay:
 
     def _logged_model(self, name: str) -> Any:
         """Return the run's logged model, made if it is not there."""
-        found = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
+        found = self._logged_models()
         if found:
             return found[0]
         return self._client.create_logged_model(self._experiment_id, name, source_run_id=self.run_id)
+
+    def _logged_models(self) -> list[Any]:
+        """Return the run's logged models, in an order that stays."""
+        found = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
+        return sorted(found, key=lambda model: str(model.model_id))
 
     def _register(self, name: str, model: Any, description: str, tags: Mapping[str, str]) -> None:
         """Make the run's model a version of the registered model `name`, unless it is one."""
         from mlflow.exceptions import MlflowException
 
-        versions = self._client.search_model_versions(f"run_id = '{self.run_id}'")
-        if any(version.name == name for version in versions):
+        if any(version.name == name for version in self._versions()):
             return
         try:
             self._client.create_registered_model(name)
@@ -179,11 +213,53 @@ class Replay:
             await_creation_for=0,
         )
 
+    def _versions(self) -> list[Any]:
+        """Return the versions of registered models that the run's model is, the oldest first."""
+        found = self._client.search_model_versions(f"run_id = '{self.run_id}'")
+        return sorted(found, key=lambda version: int(version.version))
+
     def _end(self, event: Event) -> None:
-        self._client.set_terminated(self.run_id, _STATUS[event["status"]], event["time"])
+        """End the run, and see to it that it is there once."""
+        self._client.set_terminated(self.run_id, _STATUS[event["result"]["status"]], event["time"])
+        found = self._found()
+        if found[:1] != [self.run_id]:
+            raise DoubledError(f"{self._run} is in MLflow {len(found)} times; the next start or sync leaves one")
+        for run_id in found[1:]:
+            self._client.delete_run(run_id)
+        if self._model_id:
+            self._drop_doubled_models()
+
+    def _drop_doubled_models(self) -> None:
+        """Delete the models and versions that a request which was given up has made besides."""
+        for model in self._logged_models():
+            if model.model_id != self._model_id:
+                self._client.delete_logged_model(model.model_id)
+        for version in self._versions()[1:]:
+            self._client.delete_model_version(version.name, version.version)
 
     def _published(self, event: Event) -> None:
         """Nothing to send: the mark that all was sent."""
+
+
+def condensed(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield the events of a journal as few as MLflow needs: only the last beginning or end, metrics in batches."""
+    everything = list(events)
+    turns = [each for each in everything if each["event"] in {"resume", "end"}]
+    kept = [each for each in everything if each not in turns[:-1]]
+    for is_metrics, group in itertools.groupby(kept, key=lambda each: each["event"] == "metrics"):
+        events = list(group)
+        yield from _batches(events) if is_metrics else events
+
+
+def _batches(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield one event for many with metrics, of no more points than MLflow takes at a time."""
+    batch: list[Event] = []
+    for event in events:
+        if sum(len(each["metrics"]) for each in [*batch, event]) > _MAX_POINTS:
+            yield {"event": "metrics", "all": batch}
+            batch = []
+        batch.append(event)
+    yield {"event": "metrics", "all": batch}
 
 
 def _is_refusal(error: Exception) -> bool:

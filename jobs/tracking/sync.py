@@ -1,23 +1,32 @@
 """Publishing what could not be published when it ran."""
 
-import json
-from collections.abc import Iterator
+import threading
+import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
-from jobs import journal
-from jobs.artifacts import RunDirectory
+from jobs import history, journal
 from jobs.console import Console
-from jobs.errors import ConfigError, NoInputError, TrackingError
+from jobs.errors import ConfigError, NoInputError, OutputError, TrackingError
+from jobs.history import PastRun
 from jobs.journal import Journal
-from jobs.result import Result
-from jobs.tracking import configured_uri, connect, without_password
+from jobs.signals import Stop
+from jobs.tracking import configure, configured_uri, connect, is_answering, without_password
 from jobs.tracking.publisher import describe, publish
 
+_ANSWER_SECONDS = 120
+"""How long an answer is waited for where no job is held up."""
 
-def sync(runs_dir: Path, console: Console) -> None:
-    """Publish every ended run of `runs_dir` that is not published.
+_SPARE_SECONDS = 10.0
+"""What a job spends at most, after its own end, on what earlier ones left."""
+
+
+def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
+    """Give the runs of dead processes their end, and publish every ended run of `runs_dir` that is not published.
+
+    Parameters
+    ----------
+    copies : close runs without an end also where this is a copy of them: their processes are surely dead.
 
     Raises
     ------
@@ -31,10 +40,41 @@ def sync(runs_dir: Path, console: Console) -> None:
         raise ConfigError("there is no server to publish to: set MLFLOW_TRACKING_URI")
     if not runs_dir.is_dir():
         raise NoInputError(f"{runs_dir} is no folder of runs")
+    history.settle(runs_dir, console, copies=copies)
+    configure(answer_seconds=_ANSWER_SECONDS)
     _require_answer(uri)
-    refused = [path.name for path in _unpublished(runs_dir, console) if not _publish(path, uri, console)]
+    unpublished = [run for run in _oldest_first(runs_dir, console) if run.is_unpublished]
+    refused = [run.path.name for run in unpublished if not _publish(run.path, uri, console)]
     if refused:
         raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
+
+
+def publish_queued(runs_dir: Path, console: Console, stop: Stop, *, also: Path | None = None) -> None:
+    """Publish the runs that earlier jobs could not, as far as that goes in some seconds and until a signal comes.
+
+    Parameters
+    ----------
+    also : directory of a run that is to be published even if its own job did not want that.
+    """
+    uri = configured_uri()
+    if uri is None or stop.wanted:
+        return
+    unpublished = (run for run in _oldest_first(runs_dir, console) if run.is_unpublished)
+    queued = [run.path for run in unpublished if run.result.tracking == "queued" or run.path == also]
+    if not queued or not is_answering(uri):
+        return
+
+    def work() -> None:
+        for path in queued:
+            if stop.wanted or time.monotonic() > deadline or not _publish(path, uri, console):
+                break
+
+    deadline = time.monotonic() + _SPARE_SECONDS
+    thread = threading.Thread(target=work, name="queued", daemon=True)
+    thread.start()
+    # Whatever is under way then is left to the next start.
+    while thread.is_alive() and not stop.wanted and time.monotonic() < deadline:
+        thread.join(0.05)
 
 
 def _require_answer(uri: str) -> None:
@@ -45,35 +85,23 @@ def _require_answer(uri: str) -> None:
         raise TrackingError(f"{without_password(uri)} does not answer: {describe(error)}; nothing was sent") from error
 
 
-def _unpublished(runs_dir: Path, console: Console) -> Iterator[Path]:
-    """Yield the directories of runs that have ended and are not in MLflow, the oldest first."""
-    for path in sorted(runs_dir.glob("*/journal.jsonl")):
-        try:
-            unpublished = _is_unpublished(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            console.warning(f"skipped: {path} is no journal of mljobs, or can't be read: {error!r}")
-            continue
-        if unpublished:
-            yield path.parent
-
-
-def _is_unpublished(path: Path) -> bool:
-    """Tell whether a journal's run has ended and is not in MLflow."""
-    kinds = {event["event"] for event in journal.read(path)}
-    return "end" in kinds and "published" not in kinds
+def _oldest_first(runs_dir: Path, console: Console) -> list[PastRun]:
+    """Return the runs of a folder."""
+    return list(history.runs(runs_dir, console))[::-1]
 
 
 def _publish(directory: Path, uri: str, console: Console) -> bool:
     """Publish one run, unless somebody else is at it or has done it; return False if it was not taken."""
     try:
-        with closing(Journal(directory / "journal.jsonl")) as record:
+        with closing(Journal(directory / journal.NAME)) as record:
             # Somebody may have published it before it was ours.
-            return not _is_unpublished(record.path) or _publish_locked(record, uri, console)
+            run = history.open_run(directory)
+            return run is None or not run.is_unpublished or _publish_locked(record, uri, console)
     except BlockingIOError:
         console.warning(f"skipped: {directory.name} is being published by another process")
         return True
-    except OSError as error:
-        console.warning(f"not published: {directory.name}: its journal can't be written: {error.strerror}")
+    except (OSError, OutputError) as error:
+        console.warning(f"not published: {directory.name}: {error}")
         return False
 
 
@@ -85,22 +113,6 @@ def _publish_locked(record: Journal, uri: str, console: Console) -> bool:
         console.warning(f"not published: {directory.name}: {published.reason}")
         return False
     record.append("published", run_id=published.run_id, tracking_uri=without_password(uri))
-    _note_in_result(directory, published.run_id, console)
+    history.write_result(directory)
     console.info(f"published {directory.name}", run_id=published.run_id)
     return True
-
-
-def _note_in_result(directory: Path, run_id: str, console: Console) -> None:
-    """Note in `result.json` that a run is published."""
-    path = directory / "result.json"
-    if not path.is_file():
-        return  # the job was killed after its last event
-    try:
-        result = replace(Result(**json.loads(path.read_bytes())), tracking="published", run_id=run_id)
-    except (ValueError, TypeError) as error:
-        console.warning(f"{path} is no result of mljobs, and left as it is: {error!r}")
-        return
-    run_directory = RunDirectory(directory)
-    run_directory.scratch.mkdir(exist_ok=True)
-    run_directory.write_text("result.json", result.to_json() + "\n")
-    run_directory.clean()

@@ -1,0 +1,193 @@
+"""The runs of a folder, as their journals tell them: which have ended, which go on, and which are of dead processes."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jobs import journal, locks
+from jobs.artifacts import RunDirectory, job_of
+from jobs.console import Console
+from jobs.errors import OutputError
+from jobs.journal import Event, Journal
+from jobs.result import Result
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""What reading a journal raises that is none of ours, broken, or forbidden."""
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """What a run's journal says at one moment.
+
+    Parameters
+    ----------
+    path : the run directory, absolute.
+    start : its first event; without one (the job ended before it began) that is made of `result.json`.
+    begun : the event by which its last attempt began.
+    end : the event by which that ended, None if it has not.
+    published : the event that all of it is in MLflow, or None.
+    """
+
+    path: Path
+    start: Event
+    begun: Event
+    end: Event | None
+    published: Event | None
+
+    @property
+    def result(self) -> Result:
+        """What the run said at its end, or says of itself as long as it has none."""
+        if self.end is None:
+            return Result(**{**self.start["result"], "run_directory": str(self.path)})
+        result = Result(**{**self.end["result"], "run_directory": str(self.path)})
+        return replace(result, tracking="published", run_id=self.published["run_id"]) if self.published else result
+
+    @property
+    def is_unpublished(self) -> bool:
+        """Whether it has ended and is not in MLflow."""
+        return self.start["event"] == "start" and self.end is not None and self.published is None
+
+    @property
+    def is_accepted_or_rejected(self) -> bool:
+        """Whether there is a model, good or bad."""
+        return self.end is not None and self.end["result"]["status"] in {"finished", "rejected"}
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the run was interrupted: stopped, or lost."""
+        return self.end is None or self.end["result"]["status"] == "killed" or self.end["result"]["exit_code"] is None
+
+    def is_running(self) -> bool:
+        """Tell whether a process is at it."""
+        path = self.path / journal.NAME
+        return path.exists() and locks.is_locked(path)
+
+
+def open_run(directory: Path) -> PastRun | None:
+    """Return what a run directory's journal says; None if no run has begun there.
+
+    Raises
+    ------
+    OSError, ValueError, KeyError, TypeError
+        It is no journal of ours, or can't be read.
+    """
+    directory = directory.absolute()
+    path = directory / journal.NAME
+    start = journal.first_event(path) if path.exists() else None
+    if start is None:
+        return _unbegun(directory / "result.json")
+    found: dict[str, Event] = {}
+    for event in journal.last_events(path):
+        if event["event"] in {"start", "resume"}:
+            found = {"begun": event}
+        elif event["event"] in {"end", "published"}:
+            found[event["event"]] = event
+    begun = found.get("begun") or _last_beginning(path)
+    return PastRun(directory, start, begun, found.get("end"), found.get("published"))
+
+
+def _unbegun(result: Path) -> PastRun | None:
+    """Return a run that ended before its first event; None if there is none, or not yet."""
+    if not result.exists():
+        return None
+    event = {"event": "none", "key": None, "time": result.stat().st_mtime_ns // 1_000_000}
+    event["result"] = json.loads(result.read_bytes())
+    return PastRun(result.parent, event, event, event, None)
+
+
+def _last_beginning(path: Path) -> Event:
+    """Return the event by which a long journal's last attempt began."""
+    return [event for event in journal.read(path) if event["event"] in {"start", "resume"}][-1]
+
+
+def runs(runs_dir: Path, console: Console, name: str | None = None) -> Iterator[PastRun]:
+    """Yield the runs of a folder, the newest first; only those of the job `name`, if one is given."""
+    if not runs_dir.is_dir():
+        return
+    for directory in sorted(runs_dir.absolute().iterdir(), reverse=True):
+        job = job_of(directory.name)
+        if job is None or (name is not None and job != name):
+            continue
+        try:
+            run = open_run(directory)
+        except UNREADABLE as error:
+            console.warning(f"skipped: {directory / journal.NAME} is no journal of mljobs, or can't be read: {error!r}")
+            continue
+        if run:
+            yield run
+
+
+def settle(runs_dir: Path, console: Console, *, copies: bool = False, but: Path | None = None) -> None:
+    """Bring the runs that nobody is at to a true end: those of dead processes failed, when they last gave a sign of life.
+
+    Parameters
+    ----------
+    copies : also those of which this is a copy; whether their processes are alive can't be seen from here.
+    but : the run directory of one that is about to be resumed.
+    """
+    for run in runs(runs_dir, console):
+        if run.path == but or run.is_running():
+            continue
+        if run.end is None:
+            _close(run.path, console, copies=copies)
+        elif run.start["event"] == "start" and _is_behind(run.path):
+            _catch_up(run.path, console)
+
+
+def _is_behind(directory: Path) -> bool:
+    """Tell whether a process died before it could write what its journal says to `result.json`."""
+    result = directory / "result.json"
+    return not result.exists() or result.stat().st_mtime_ns < (directory / journal.NAME).stat().st_mtime_ns
+
+
+def _catch_up(directory: Path, console: Console) -> None:
+    """Write `result.json` as the journal has it, unless somebody is at it."""
+    try:
+        with closing(Journal(directory / journal.NAME)):
+            write_result(directory)
+    except BlockingIOError:
+        return
+    except (OSError, OutputError) as error:
+        console.warning(f"{directory.name}/result.json is out of date: {error}")
+
+
+def _close(directory: Path, console: Console, *, copies: bool) -> None:
+    """Close one run, unless its process turns out to be alive, or may be."""
+    try:
+        with closing(Journal(directory / journal.NAME)) as record:
+            run = open_run(directory)
+            if run is None or run.end:
+                return
+            if not (copies or record.is_original(run.begun)):
+                console.warning(
+                    f"{directory.name} has not ended, and is a copy: if its process is dead, mljobs sync --lost closes it"
+                )
+                return
+            result = replace(run.result, status="failed", exit_code=None, reason=_reason(record.path))
+            record.append("tags", tags=result.tags())
+            record.append("end", result=asdict(result), time=journal.last_sign_of_life(record.path))
+            write_result(directory)
+    except BlockingIOError:
+        return  # somebody is at it: it is alive, or being closed
+    except (OSError, OutputError) as error:
+        console.warning(f"{directory.name} is of a dead process, but can't be closed: {error}")
+        return
+    console.warning(f"{directory.name} is of a process that died without a word; closed as failed")
+
+
+def _reason(path: Path) -> str:
+    """Return what is known of the death of a process."""
+    last: dict[str, Any] = journal.last_events(path)[-1]
+    return f"lost: the process died without a word after its event `{last['event']}` (killed, out of memory, power)"
+
+
+def write_result(directory: Path) -> None:
+    """Write `result.json` as the journal has it; raise OutputError."""
+    run = open_run(directory)
+    if run and run.end:
+        folder = RunDirectory(directory)
+        folder.write_text("result.json", run.result.to_json() + "\n")
+        folder.clean()

@@ -1,0 +1,63 @@
+"""The run key: two starts with the same one would give the same model."""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import jobs
+from jobs import pipelines, provenance
+from jobs.config import JobConfig, parse_params
+from jobs.datasets import sha256_of
+from jobs.datasets.source import check_input
+
+
+def run_key(config: JobConfig) -> str:
+    """Return the hex sha256 of all that decides how a training job ends: data, settings, seed, code, packages.
+
+    Settings are taken as they are meant, not as they are written: a default that is spelled out changes nothing.
+
+    Raises
+    ------
+    JobError
+        As the job itself would: data that can't be read, settings that make no sense.
+    """
+    config.check()
+    pipeline = pipelines.find(config.pipeline)
+    params = parse_params(config.pipeline, pipeline.Params, config.params)
+    facts = {
+        "data": _digest(config.data),
+        "eval_data": _digest(config.eval_data) if config.eval_data else None,
+        "pipeline": config.pipeline,
+        "params": vars(params),
+        "model_format": pipelines.model_format(config.pipeline, pipeline, config.model_format),
+        "target": config.target,
+        "test_size": None if config.eval_data else config.test_size,
+        "random_state": config.random_state,
+        "min": config.minimums,
+        "experiment": config.experiment or config.pipeline,
+        "model_name": config.model_name or config.pipeline,
+        "code": _code(cast("ModuleType", pipeline)),
+        "python": platform.python_version(),
+        "packages": provenance.packages(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a data file that can be read."""
+    check_input(path)
+    return sha256_of(path)
+
+
+def _code(pipeline: ModuleType) -> str:
+    """Return a digest of this program's own source: a commit would not tell of a changed working copy."""
+    package = Path(jobs.__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".jinja"})
+    digest = hashlib.sha256()
+    for path in (*files, Path(str(pipeline.__file__))):
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,55 @@
+"""Locks of the operating system: the kernel frees them with the process that holds them, however that ends."""
+
+import errno
+import fcntl
+import os
+import time
+from io import FileIO
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
+"""What file systems without locks answer."""
+
+_SECONDS_BETWEEN_TRIES = 0.1
+
+
+def lock(file: FileIO, *, patience: float = 0) -> bool:
+    """Lock an open file until it is closed.
+
+    Parameters
+    ----------
+    patience : seconds to wait for another process that holds it; `math.inf` waits for as long as it takes.
+
+    Returns
+    -------
+    bool
+        False if the file system knows no locks.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return False
+        else:
+            return True
+
+
+def is_locked(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a process holds the lock of a file; None of them does where there are no locks."""
+    with FileIO(os.fspath(path)) as file:
+        try:
+            lock(file)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,140 @@
+"""Nothing is repeated: whether a start has anything to do, and where an interrupted run goes on."""
+
+import math
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from io import FileIO
+
+from jobs import history, journal, keys, locks
+from jobs.config import JobConfig, parse_age
+from jobs.console import Console
+from jobs.errors import ExitCode, JobError, LockedError, OutputError
+from jobs.history import PastRun
+from jobs.journal import Journal
+from jobs.result import Result
+from jobs.tracking import finished
+
+_PATIENCE_WITH_SYNC = 60.0
+"""Seconds for which an interrupted run is waited for that `mljobs sync` is just publishing."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a start is to do.
+
+    Parameters
+    ----------
+    key : the run key; None if it can't be had, which the job itself will find out and say.
+    standing : the result of the run that stands for this one; None if there is something to do.
+    interrupted : journal of the run that is to be resumed, None for a new one.
+    """
+
+    key: str | None = None
+    standing: Result | None = None
+    interrupted: Journal | None = None
+
+
+def take_turn(config: JobConfig, name: str, held: ExitStack, console: Console) -> Turn:
+    """Wait for this job's turn, and find out what there is to do.
+
+    Parameters
+    ----------
+    name : of the job.
+    held : keeps the job's lock.
+
+    Raises
+    ------
+    LockedError
+        Another run of the job is at work, and the user wants to know.
+    OutputError
+        The runs folder can't be written.
+    """
+    try:
+        held.enter_context(_locked(config, name, console))
+    except BlockingIOError:
+        return _taken(config, name, console)
+    try:
+        key = keys.run_key(config)
+    except JobError:
+        return Turn()
+    if config.force:
+        return Turn(key)
+    since = 0.0 if config.max_age is None else time.time() - parse_age("--max-age", config.max_age)
+    for run in history.runs(config.runs_dir, console, name):
+        if run.is_accepted_or_rejected:
+            return Turn(key, _skipped(run.result, run.path.name, console) if _stands(run, key, since) else None)
+        if run.start["key"] == key and run.can_go_on:
+            return Turn(key, interrupted=_journal(run))
+    found = finished.ask(config, name, key, since, console)
+    return Turn(key, _skipped(*found, console) if found else None)
+
+
+def _journal(run: PastRun) -> Journal:
+    """Return the journal of an interrupted run; raise LockedError if others are at it for long."""
+    try:
+        return Journal(run.path / journal.NAME, patience=_PATIENCE_WITH_SYNC)
+    except BlockingIOError:
+        raise LockedError(f"{run.path.name} is being published by another process; try later") from None
+
+
+def _locked(config: JobConfig, name: str, console: Console) -> FileIO:
+    """Return a file that is locked for this job; raise BlockingIOError if another has it."""
+    path = config.runs_dir / ".locks" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        # Read only: whoever starts the job as another user can lock it too.
+        file = FileIO(str(path))
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written: {error.strerror}; choose another folder with --runs-dir"
+        ) from error
+    try:
+        if not _wait(file, config, name, console):
+            console.warning(f"the disk of {config.runs_dir} knows no locks: jobs that overlap are not noticed")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _wait(file: FileIO, config: JobConfig, name: str, console: Console) -> bool:
+    """Lock a job's file, after the one that has it if that is wanted; return False if there are no locks."""
+    try:
+        return locks.lock(file)
+    except BlockingIOError:
+        if config.if_locked != "wait":
+            raise
+        console.info(f"waiting: {_holder(config, name, console)}")
+        return locks.lock(file, patience=math.inf)
+
+
+def _holder(config: JobConfig, name: str, console: Console) -> str:
+    """Return who has the lock, as a sentence."""
+    running = (run.path.name for run in history.runs(config.runs_dir, console, name) if run.is_running())
+    return f"another run of job {name} is at work ({next(running, 'it just began')})"
+
+
+def _taken(config: JobConfig, name: str, console: Console) -> Turn:
+    """Return that there is nothing to do, because another run does it; raise LockedError if that is not wanted."""
+    reason = _holder(config, name, console)
+    if config.if_locked == "fail":
+        raise LockedError(f"{reason}; try later, choose --if-locked skip or wait, or tell jobs apart with --name")
+    console.info(f"skipped: {reason}")
+    result = Result("train", name, config.pipeline, "skipped", ExitCode.OK, reason, data={"path": str(config.data)})
+    return Turn(standing=result)
+
+
+def _stands(run: PastRun, key: str, since: float) -> bool:
+    """Tell whether an accepted or rejected run is what this start would give again."""
+    young = run.end is not None and run.end["time"] / 1000 >= since
+    return young and run.start["key"] == key and (run.path / "model").is_dir()
+
+
+def _skipped(result: Result, run: str, console: Console) -> Result:
+    """Return the result of a start for which that of another run stands; a rejected one is no better by standing."""
+    rejected = f", which was rejected: {result.reason}" if result.status == "rejected" else ""
+    reason = f"nothing changed since {run}{rejected}"
+    console.info(f"skipped: {reason}", **{name: value for name, value in result.metrics.items() if name == "accuracy"})
+    return replace(result, status="skipped", reason=reason, seconds={}, peak_memory_bytes=None)

@@ -1,0 +1,95 @@
+"""The epochs of a fit: batches of images from disk, and the state from which the next epoch begins."""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.checkpoint import Checkpoint
+from jobs.datasets import Dataset
+from jobs.errors import FitError
+
+_STATE = "network.npz"
+"""File of a checkpoint."""
+
+
+def restore(network: Any, checkpoint: Checkpoint) -> dict[str, list[float]]:
+    """Give a compiled network the state in which an interrupted fit left it; return the curves until there."""
+    state = checkpoint.read(_STATE, _load)
+    if state is None:
+        return {}
+    arrays, curves = state
+    for variable, array in zip(_variables(network), arrays, strict=True):
+        variable.assign(array)
+    return curves
+
+
+def _variables(network: Any) -> list[Any]:
+    """Return the weights and what the optimiser keeps."""
+    network.optimizer.build(network.trainable_variables)
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _load(path: Path) -> tuple[list[np.ndarray], dict[str, list[float]]]:
+    """Read what `_dump` wrote."""
+    with np.load(path, allow_pickle=False) as state:
+        arrays = [state[str(i)] for i in range(len(state.files) - 1)]
+        return arrays, json.loads(str(state["curves"]))
+
+
+def save(network: Any, curves: Mapping[str, list[float]], checkpoint: Checkpoint) -> None:
+    """Keep the state at the end of an epoch."""
+    checkpoint.write(_STATE, partial(_dump, network, curves))
+
+
+def _dump(network: Any, curves: Mapping[str, list[float]], path: Path) -> None:
+    """Write weights, the optimiser's moments, and the curves so far."""
+    arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(network))}
+    with path.open("wb") as file:
+        np.savez(file, curves=json.dumps(curves), **arrays)
+
+
+def batches(
+    dataset: Dataset, classes: np.ndarray, batch_size: int, random_state: int | None, first_epoch: int = 0
+) -> Any:
+    """Return a `keras.utils.PyDataset` over images that stay on disk; shuffled by seed and epoch, if seeded."""
+    import keras
+
+    labels = np.searchsorted(classes, dataset.y)
+
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is not typed
+        def __init__(self) -> None:
+            super().__init__()
+            self._begin_epoch(first_epoch)
+
+        def __len__(self) -> int:
+            return math.ceil(len(dataset) / batch_size)
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            rows = self._rows[index * batch_size : (index + 1) * batch_size]
+            return self._X.batch(index * batch_size, index * batch_size + len(rows)), labels[rows]
+
+        def on_epoch_end(self) -> None:
+            self._begin_epoch(self._epoch + 1)
+
+        def _begin_epoch(self, epoch: int) -> None:
+            self._epoch = epoch
+            self._rows = np.arange(len(dataset))
+            if random_state is not None:
+                self._rows = np.random.default_rng((random_state, epoch)).permutation(len(dataset))
+            self._X = dataset.X.take(self._rows)
+
+    return Batches()
+
+
+def require_finite(loss: float, epoch: int, epochs: int) -> None:
+    """Raise FitError for a loss that is no number."""
+    if not math.isfinite(loss):
+        raise FitError(
+            f"the loss is {loss} in epoch {epoch + 1} of {epochs}; "
+            "try a smaller --param learning_rate, or look at the pixels' range"
+        )

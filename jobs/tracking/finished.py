@@ -1,0 +1,61 @@
+"""What MLflow knows of earlier runs, for jobs that start without any state of their own."""
+
+from typing import Any
+
+from jobs.config import JobConfig
+from jobs.console import Console
+from jobs.datasets import sha256_of
+from jobs.result import Result
+from jobs.tracking import configured_uri, connect, is_answering
+from jobs.tracking.publisher import describe
+from jobs.tracking.replay import KEY_TAG, NAME_TAG, RUN_TAG
+
+
+def ask(config: JobConfig, name: str, key: str, since: float, console: Console) -> tuple[Result, str] | None:
+    """Return result and name of the last finished run of a job, if its key is `key`.
+
+    A server that does not answer is no reason not to train: then None is returned.
+
+    Parameters
+    ----------
+    name : of the job.
+    since : Unix time in seconds before which it must not have ended.
+    """
+    uri = configured_uri() if config.tracking != "off" else None
+    if uri is None or not is_answering(uri):
+        return None
+    try:
+        run = _last_finished(connect(uri), config.experiment or config.pipeline, name)
+    except Exception as error:  # noqa: BLE001 - whatever the client raises, the job goes on and says it
+        console.warning(f"MLflow can't say whether this was done before: {describe(error)}")
+        return None
+    if run is None or run.data.tags.get(KEY_TAG) != key or run.info.end_time / 1000 < since:
+        return None
+    return _result(run, config, name), run.data.tags[RUN_TAG]
+
+
+def _last_finished(client: Any, experiment: str, name: str) -> Any:
+    """Return MLflow's run, or None."""
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return None
+    wanted = f"tags.`{NAME_TAG}` = '{name}' and attributes.status = 'FINISHED'"
+    runs = client.search_runs([found.experiment_id], wanted, order_by=["attributes.end_time DESC"], max_results=1)
+    return runs[0] if runs else None
+
+
+def _result(run: Any, config: JobConfig, name: str) -> Result:
+    """Return what a run in MLflow said at its end."""
+    tags = run.data.tags
+    return Result(
+        job="train",
+        name=name,
+        pipeline=config.pipeline,
+        status=tags["mljobs.status"],
+        exit_code=int(tags["mljobs.exit_code"]),
+        reason=tags.get("mljobs.reason"),
+        run_id=run.info.run_id,
+        tracking="published",
+        data={"path": str(config.data), "sha256": sha256_of(config.data)},
+        metrics={name: value for name, value in run.data.metrics.items() if "/" not in name},
+    )
