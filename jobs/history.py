@@ -86,7 +86,7 @@ def open_run(directory: Path) -> PastRun | None:
         elif event["event"] in {"end", "published"}:
             found[event["event"]] = event
     begun = found.get("begun") or _last_beginning(path)
-    return PastRun(directory, start, begun, found.get("end"), found.get("published"))
+    return _checked(PastRun(directory, start, begun, found.get("end"), found.get("published")))
 
 
 def _unbegun(result: Path) -> PastRun | None:
@@ -95,7 +95,13 @@ def _unbegun(result: Path) -> PastRun | None:
         return None
     event = {"event": "none", "key": None, "time": result.stat().st_mtime_ns // 1_000_000}
     event["result"] = json.loads(result.read_bytes())
-    return PastRun(result.parent, event, event, event, None)
+    return _checked(PastRun(result.parent, event, event, event, None))
+
+
+def _checked(run: PastRun) -> PastRun:
+    """Return a run whose result is one of ours; raise TypeError or KeyError."""
+    _ = run.result, run.start["key"], run.result.data["path"]
+    return run
 
 
 def _last_beginning(path: Path) -> Event:

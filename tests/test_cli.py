@@ -312,7 +312,7 @@ def read(path, *, target, schema, scratch):
     return table.read_csv(path, target=target, schema=schema)
 
 
-def fit(train, holdout, params, *, random_state, threads, on_progress):
+def fit(train, holdout, params, *, random_state, threads, on_progress, checkpoint):
     on_progress("parts", 1, 2, loss=0.5)
 {fit}
     return Fitted(Frequent(train.classes, np.array([np.mean(train.y == each) for each in train.classes])))

@@ -38,7 +38,8 @@ def check_agreement(ended: Ended) -> dict[str, Any]:
     directory = Path(ended.result["run_directory"])
     assert json.loads((directory / "result.json").read_bytes()) == ended.result
     assert not (directory / ".unfinished").exists()
-    (end,) = [event for event in journal.read(directory / "journal.jsonl") if event["event"] == "end"]
+    (event,) = [event for event in journal.read(directory / "journal.jsonl") if event["event"] == "end"]
+    end: dict[str, Any] = event["result"]
     same = ("status", "exit_code", "reason")
     assert {key: end[key] for key in same} == {key: ended.result[key] for key in same}
     assert ended.exit_code == end["exit_code"]

@@ -21,7 +21,7 @@ class SlowReplay:
     def __init__(self, client: object, directory: Path) -> None:
         """Take what `Replay` takes."""
 
-    def send(self, _event: dict[str, Any]) -> None:
+    def send(self, _event: dict[str, Any], *, last_try: bool) -> None:  # noqa: ARG002 - as `Replay`
         """Take a second."""
         time.sleep(1)
 

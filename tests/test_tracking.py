@@ -243,7 +243,7 @@ def test_a_signal_while_a_server_hangs_ends_the_waiting_not_the_result(
         stdout, _ = process.communicate(timeout=60)
     result = json.loads(stdout)
     assert (process.returncode, result["status"], result["tracking"]) == (0, "finished", "queued")
-    assert events_of(result["run_directory"])["end"]["status"] == "finished"
+    assert events_of(result["run_directory"])["end"]["result"]["status"] == "finished"
     assert json.loads((Path(result["run_directory"]) / "result.json").read_text()) == result
     assert result["seconds"]["publish"] < 5
 

@@ -214,4 +214,5 @@ def test_the_client_would_wait_for_minutes_by_default() -> None:
 
     variables = (MLFLOW_HTTP_REQUEST_TIMEOUT, MLFLOW_HTTP_REQUEST_MAX_RETRIES, MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR)
     assert [variable.default for variable in variables] == [120, 7, 2]
-    assert [variable.name for variable in variables if variable.name not in tracking._CLIENT_SETTINGS] == []
+    tracking.configure()
+    assert [variable.get() for variable in variables[:2]] == [tracking.ANSWER_SECONDS, 0]
