@@ -154,6 +154,7 @@ class Run:
         """Leave `result.json`, write the last event, and wait for what is not published yet."""
         self.directory.clean()
         self.result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+        self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
         self._write_result()
         # Whatever happens while the rest is sent, the end is on the disk.
         self._record_end()
@@ -162,6 +163,7 @@ class Run:
         if self._publisher:
             with self.step("publish"):
                 self._take(self._publisher.finish(stop, at_once=self.result.status == "killed"))
+            self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
         self._write_result()
         self.directory.clean()
         if self._journal:
@@ -171,7 +173,6 @@ class Run:
 
     def _write_result(self) -> None:
         """Write `result.json`; if that is refused, the result says so instead."""
-        self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
         try:
             self.directory.write_text("result.json", self.result.to_json() + "\n")
         except OutputError as error:

@@ -234,8 +234,9 @@ def test_a_signal_in_the_middle_of_a_fit_ends_the_job_soon(
     assert (process.returncode, result["exit_code"], result["status"]) == (code, code, "killed")
     assert result == json.loads((path.parent / "result.json").read_text())
     *_, end = journal.read(path)
-    assert (end["event"], end["status"], end["exit_code"]) == ("end", "killed", code)
-    assert sorted(each.name for each in path.parent.iterdir()) == ["journal.jsonl", "result.json"]
+    assert (end["event"], end["result"]) == ("end", result)
+    left = {each.name for each in path.parent.iterdir()}
+    assert left - {"checkpoint"} == {"journal.jsonl", "result.json"}
     assert "Traceback" not in stderr
     assert seconds < 10
 
@@ -373,7 +374,7 @@ def test_a_bug_is_never_a_success(
     assert (result["reason"], result) == (f"a bug: {error}", on_disk(ended))
     assert "Traceback (most recent call last)" in ended.stderr
     *_, end = journal.read(Path(result["run_directory"]) / "journal.jsonl")
-    assert (end["status"], end["exit_code"]) == ("failed", 1)
+    assert (end["result"]["status"], end["result"]["exit_code"]) == ("failed", 1)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -192,6 +192,6 @@ def test_gate_decides_the_exit_code(mljobs: MLJobs, csv: Path) -> None:
 
 def test_same_job_gives_the_same_model(mljobs: MLJobs, csv: Path) -> None:
     """Two runs differ in nothing that depends on the data."""
-    first, second = (mljobs("train", "random-forest", csv, *_FAST).result for _ in range(2))
+    first, second = (mljobs("train", "random-forest", csv, *_FAST, "--force").result for _ in range(2))
     assert first["metrics"] == second["metrics"]
     assert first["run_directory"] != second["run_directory"]
