@@ -9,6 +9,9 @@ from jobs.artifacts import put
 
 T = TypeVar("T")
 
+FOLDER = "checkpoint"
+"""Of a run directory."""
+
 
 class Checkpoint:
     """A folder of files that are there whole or not at all.

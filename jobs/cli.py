@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from jobs import __version__
-from jobs.config import JobConfig
+from jobs.config import JobConfig, parse_age
 from jobs.console import Console, LogFormat, give_up
 from jobs.errors import ExitCode, JobError
 
@@ -162,6 +162,23 @@ def runs(runs_dir: Path) -> None:
     from jobs import listing
 
     _exit_on_error(lambda: click.echo(listing.table(runs_dir, Console())))
+
+
+@cli.command()
+@_runs_dir
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the N newest runs of each job.")
+@click.option("--older-than", metavar="AGE", help="Keep runs that are younger than AGE, such as 90d or 12h.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@_log_format
+def prune(runs_dir: Path, *, keep: int | None, older_than: str | None, dry_run: bool, log_format: LogFormat) -> None:
+    """Remove old runs from RUNS_DIR: none that goes on, waits to be published, or is behind an alias in MLflow."""
+    from jobs import prune as pruning
+
+    def work() -> None:
+        seconds = None if older_than is None else parse_age("--older-than", older_than)
+        pruning.prune(runs_dir, Console(log_format=log_format), keep=keep, older_than=seconds, dry_run=dry_run)
+
+    _exit_on_error(work)
 
 
 @cli.command()

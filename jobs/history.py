@@ -1,13 +1,14 @@
 """The runs of a folder, as their journals tell them: which have ended, which go on, and which are of dead processes."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jobs import journal, locks
+from jobs import checkpoint, journal, locks
 from jobs.artifacts import RunDirectory, job_of
 from jobs.console import Console
 from jobs.errors import OutputError
@@ -126,17 +127,23 @@ def runs(runs_dir: Path, console: Console, name: str | None = None) -> Iterator[
             yield run
 
 
-def settle(runs_dir: Path, console: Console, *, copies: bool = False, but: Path | None = None) -> None:
+def settle(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
     """Bring the runs that nobody is at to a true end: those of dead processes failed, when they last gave a sign of life.
 
     Parameters
     ----------
     copies : also those of which this is a copy; whether their processes are alive can't be seen from here.
-    but : the run directory of one that is about to be resumed.
     """
+    finished = set()
     for run in runs(runs_dir, console):
-        if run.path == but or run.is_running():
+        name = job_of(run.path.name)
+        if run.is_accepted_or_rejected:
+            finished.add(name)
+        if run.is_running():
             continue
+        if name in finished:
+            # No start goes back beyond a finished run.
+            shutil.rmtree(run.path / checkpoint.FOLDER, ignore_errors=True)
         if run.end is None:
             _close(run.path, console, copies=copies)
         elif run.start["event"] == "start" and _is_behind(run.path):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs import history, journal, once, signals, tracking
+from jobs import checkpoint, history, journal, once, signals, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
@@ -46,7 +46,7 @@ class Run:
         self.directory = directory
         self.result = result
         self.console = console
-        self.checkpoint = Checkpoint(directory.path / "checkpoint", console.warning)
+        self.checkpoint = Checkpoint(directory.path / checkpoint.FOLDER, console.warning)
         self.settings: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
         self.notes: list[str] = []

@@ -1,10 +1,12 @@
 """Models by name: a run directory, a model folder, or what MLflow keeps."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from jobs.errors import NoInputError, TrackingError
 from jobs.pipelines import CARD
-from jobs.tracking import configure, configured_uri, status_of, without_password
+from jobs.tracking import configure, configured_uri, connect, status_of, without_password
 from jobs.tracking.publisher import describe
 
 _DOES_NOT_EXIST = (400, 404)
@@ -47,3 +49,59 @@ def _download(uri: str, to: Path) -> Path:
     if not (found / CARD).is_file():
         raise NoInputError(f"{uri} holds no model of mljobs: {CARD} is missing")
     return found
+
+
+class Registry:
+    """What of the server's model registry decides whether a run may be removed; asked when it is first needed."""
+
+    def __init__(self) -> None:
+        self._client: Any = None
+        self._aliased: dict[str, str] = {}
+
+    def need_of(self, run_id: str) -> str | None:
+        """Return why a published run must stay, or None.
+
+        Raises
+        ------
+        TrackingError
+            No server is configured, or it does not answer.
+        """
+        try:
+            if self._client is None:
+                self._open()
+            if run_id in self._aliased:
+                return f"its model is {self._aliased[run_id]}"
+            self._client.get_run(run_id)
+        except TrackingError:
+            raise
+        except Exception as error:
+            if status_of(error) in _DOES_NOT_EXIST:
+                return "MLflow does not have it (any more)"
+            message = (
+                f"the server does not say which models are behind an alias: {describe(error)}; nothing was removed"
+            )
+            raise TrackingError(message) from error
+        return None
+
+    def _open(self) -> None:
+        """Connect, and look up the runs behind aliases."""
+        server = configured_uri()
+        if server is None:
+            raise TrackingError("published runs may be behind an alias: set MLFLOW_TRACKING_URI")
+        client = connect(server)
+        for model in _all_pages(client.search_registered_models):
+            for alias, version in model.aliases.items():
+                run_id = client.get_model_version(model.name, version).run_id
+                self._aliased[run_id] = f"models:/{model.name}@{alias}"
+        self._client = client
+
+
+def _all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """Yield the results of one of the client's searches from all their pages."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,96 @@
+"""Removing old run directories, but none that anybody may still need."""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from pathlib import Path
+
+from jobs import history, journal
+from jobs.artifacts import job_of
+from jobs.console import Console
+from jobs.errors import ConfigError, NoInputError, OutputError
+from jobs.history import PastRun
+from jobs.journal import Journal
+from jobs.tracking.models import Registry
+
+_ASIDE = ".pruned"
+_MEGABYTE = 1_000_000
+
+
+def prune(
+    runs_dir: Path, console: Console, *, keep: int | None, older_than: float | None, dry_run: bool = False
+) -> None:
+    """Remove the run directories that are beyond the newest ones of their job, and old enough.
+
+    Never removed are runs that go on, or whose end is not known; those that wait to be published; the last finished run
+    of each job, which later starts are held against; and those whose model is behind an alias in the registry.
+
+    Parameters
+    ----------
+    keep : how many of the newest runs of each job stay; None if their number does not matter.
+    older_than : seconds since its end from which on a run may go; None if its age does not matter.
+    dry_run : only say what would be removed.
+
+    Raises
+    ------
+    ConfigError, NoInputError
+        Neither number nor age is given; no such folder.
+    TrackingError
+        A run was published, but the server does not answer whether its model is behind an alias.
+    OutputError
+        A directory can't be removed.
+    """
+    if keep is None and older_than is None:
+        raise ConfigError("give --keep, --older-than, or both: runs that are beyond both are removed")
+    if not runs_dir.is_dir():
+        raise NoInputError(f"{runs_dir} is no folder of runs")
+    shutil.rmtree(runs_dir / _ASIDE, ignore_errors=True)  # what a killed one left
+    registry = Registry()
+    removed = 0
+    for run in _old(runs_dir, console, keep or 0, older_than or 0):
+        if run.published and (reason := registry.need_of(run.published["run_id"])):
+            console.info(f"kept {run.path.name}: {reason}")
+            continue
+        removed += _size(run.path)
+        if not dry_run:
+            _remove(run, runs_dir)
+        console.info(f"{'would remove' if dry_run else 'removed'} {run.path.name}")
+    console.info(f"{removed / _MEGABYTE:,.1f} MB {'would be' if dry_run else 'are'} free")
+
+
+def _old(runs_dir: Path, console: Console, keep: int, older_than: float) -> Iterator[PastRun]:
+    """Yield the runs that may go as far as can be seen from here, the newest first."""
+    seen: Counter[str | None] = Counter()
+    finished = set()
+    for run in history.runs(runs_dir, console):
+        job = job_of(run.path.name)
+        seen[job] += 1
+        is_last = run.is_accepted_or_rejected and job not in finished
+        if run.is_accepted_or_rejected:
+            finished.add(job)
+        waits = run.is_unpublished and run.result.tracking == "queued"
+        if seen[job] <= keep or is_last or waits or run.end is None or run.is_running():
+            continue
+        if time.time() - run.end["time"] / 1000 >= older_than:
+            yield run
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+
+
+def _remove(run: PastRun, runs_dir: Path) -> None:
+    """Remove one run directory, so that a half of it is never taken for a run."""
+    aside = runs_dir / _ASIDE
+    try:
+        aside.mkdir(exist_ok=True)
+        record = run.path / journal.NAME
+        # Locked, so that no job resumes it just now.
+        with closing(Journal(record)) if record.exists() else nullcontext():
+            run.path.rename(aside / run.path.name)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise OutputError(f"{run.path} can't be removed: {error.strerror or error}") from error
