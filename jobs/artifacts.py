@@ -23,7 +23,7 @@ class Artifact:
     size: int
 
 
-_NAME = re.compile(r"\d{8}T\d{6}Z-(.+)-[0-9a-f]{6}")
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-(.+)-[0-9a-f]{6}")
 _RESERVE = 1 << 16
 
 
@@ -46,7 +46,8 @@ class RunDirectory:
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunDirectory":
         """Make a new one, named by time, `name` and a random end, so that names sort and never meet."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        now = datetime.now(UTC)
+        stamp = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
         directory = cls(runs_dir.absolute() / f"{stamp}-{name}-{secrets.token_hex(3)}")
         directory.open()
         return directory

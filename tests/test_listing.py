@@ -14,8 +14,8 @@ def test_a_file_that_is_none_of_ours_is_named_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, name: str
 ) -> None:
     """A foreign file does not keep the others from being listed."""
-    directory = tmp_path / "20261123T000000Z-foreign-123456"
+    directory = tmp_path / "20261123T000000.000Z-foreign-123456"
     directory.mkdir()
     (directory / name).write_text(text + "\n")
     assert len(listing.table(tmp_path, Console()).splitlines()) == 1
-    assert "20261123T000000Z-foreign-123456" in capsys.readouterr().err
+    assert "20261123T000000.000Z-foreign-123456" in capsys.readouterr().err
