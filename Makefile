@@ -44,6 +44,9 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+soak: $(STAMP) ## ten minutes of starts and kills beside a server that comes and goes: nothing lost, nothing double
+	cd tests && ../$(BIN)/python -m soak --seconds 600
+
 bench: $(STAMP) ## our jobs against the plain functions, interleaved
 	$(BIN)/python benchmarks/run.py
 
@@ -60,4 +63,4 @@ lock: ## resolve the hash-locked requirements again (needs uv)
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-fast lint format bench lock clean
+.PHONY: help setup demo test test-fast lint format soak bench lock clean

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from harness import Ended, MLJobs, Server, free_port, wait_for
+from harness import Ended, MLJobs, Server, free_port, start_server, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -86,18 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start a real server with a database and proxied artifacts."""
     folder = tmp_path_factory.mktemp("server")
     port = free_port()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-                *("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-                *("--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")),
-            ],
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    process = start_server(folder, port)
     uri = f"http://127.0.0.1:{port}"
     try:
         wait_for(uri, process, folder / "log")

@@ -1,16 +1,16 @@
 """What the tests share: how a call of mljobs ended, and a real MLflow server."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import subprocess
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,7 +70,23 @@ def free_port() -> int:
         return port
 
 
-def wait_for(uri: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start a real server, in a process group of its own, whose database, artifacts and log are in `folder`."""
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+                *("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+                *("--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")),
+            ],
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def wait_for(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until the server answers a real call."""
     import requests
 
