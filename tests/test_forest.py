@@ -68,6 +68,14 @@ def test_default_steps_are_tenths() -> None:
     assert list(_steps(100, 2)) == list(range(10, 101, 10))
 
 
+def test_a_forest_whose_trees_are_all_grown_goes_on_to_its_end(csv: Path, tmp_path: Path) -> None:
+    """A job may be killed between its last tree and its end."""
+    dataset = table.read_csv(csv, target="target", schema=None)
+    pipeline = find("random-forest")
+    first, second = (fit(pipeline, dataset, dataset, pipeline.Params(), tmp_path / "state").model for _ in range(2))
+    assert np.array_equal(first.predict_proba(dataset.X), second.predict_proba(dataset.X))
+
+
 def test_more_trees_than_fit_the_memory_are_refused_at_once(mljobs: MLJobs, csv: Path) -> None:
     """A few trees tell how large a forest will be."""
     ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=2000000000")

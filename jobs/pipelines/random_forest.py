@@ -123,7 +123,7 @@ def fit(
         on_progress("trees", len(forest.estimators_), params.n_estimators)
     for n_trees in _steps(params.n_estimators, threads):
         n_before = len(forest.estimators_)
-        if n_trees <= n_before < params.n_estimators:
+        if n_trees <= n_before and n_trees < params.n_estimators:
             continue
         with warnings.catch_warnings():
             # Weights of classes are balanced over what each `fit` sees; here that is all the data in every step.
