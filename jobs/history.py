@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -11,12 +12,16 @@ from typing import Any
 from jobs import checkpoint, journal, locks
 from jobs.artifacts import RunDirectory, job_of
 from jobs.console import Console
-from jobs.errors import OutputError
+from jobs.errors import ExitCode, OutputError
 from jobs.journal import Event, Journal
 from jobs.result import Result
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 """What reading a journal raises that is none of ours, broken, or forbidden."""
+
+_HUSK = {".reserve", ".unfinished", journal.NAME}
+_HUSK_SECONDS = 86_400
+"""Age from which on a folder without a first event is nobody's: a process that makes one begins soon."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,10 @@ class PastRun:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the run was interrupted: stopped, or lost."""
-        return self.end is None or self.end["result"]["status"] == "killed" or self.end["result"]["exit_code"] is None
+        """Whether the run was interrupted: stopped, lost, or kept from its work by a server that was required."""
+        if self.end is None or self.end["result"]["status"] == "killed":
+            return True
+        return self.end["result"]["exit_code"] in {None, ExitCode.TRACKING}
 
     def is_running(self) -> bool:
         """Tell whether a process is at it."""
@@ -149,12 +156,32 @@ def settle(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
             _close(run.path, console, copies=copies)
         elif run.start["event"] == "start" and _is_behind(run.path):
             _catch_up(run.path, console)
+    _remove_husks(runs_dir)
+
+
+def _remove_husks(runs_dir: Path) -> None:
+    """Remove what processes left that died before their runs began, with nothing in it."""
+    for directory in runs_dir.iterdir() if runs_dir.is_dir() else ():
+        if job_of(directory.name) and _is_husk(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_husk(directory: Path) -> bool:
+    """Tell whether a run directory is old and holds no event and no result."""
+    try:
+        old = time.time() - directory.stat().st_mtime > _HUSK_SECONDS
+        empty = old and {each.name for each in directory.iterdir()} <= _HUSK
+        path = directory / journal.NAME
+        return empty and not (path.exists() and (locks.is_locked(path) or journal.first_event(path)))
+    except UNREADABLE:
+        return False
 
 
 def _is_behind(directory: Path) -> bool:
     """Tell whether a process died before it could write what its journal says to `result.json`."""
     result = directory / "result.json"
-    return not result.exists() or result.stat().st_mtime_ns < (directory / journal.NAME).stat().st_mtime_ns
+    # Clocks of file systems are coarse: what is of the same moment may be older too.
+    return not result.exists() or result.stat().st_mtime_ns <= (directory / journal.NAME).stat().st_mtime_ns
 
 
 def _catch_up(directory: Path, console: Console) -> None:
@@ -180,9 +207,10 @@ def _close(directory: Path, console: Console, *, copies: bool) -> None:
                     f"{directory.name} has not ended, and is a copy: if its process is dead, mljobs sync --lost closes it"
                 )
                 return
+            died = journal.last_sign_of_life(record.path)
             result = replace(run.result, status="failed", exit_code=None, reason=_reason(record.path))
-            record.append("tags", tags=result.tags())
-            record.append("end", result=asdict(result), time=journal.last_sign_of_life(record.path))
+            record.append("tags", tags=result.tags(), time=died)
+            record.append("end", result=asdict(result), time=died)
             write_result(directory)
     except BlockingIOError:
         return  # somebody is at it: it is alive, or being closed

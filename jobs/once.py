@@ -3,7 +3,7 @@
 import math
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import FileIO
 
 from jobs import history, journal, keys, locks
@@ -13,7 +13,7 @@ from jobs.errors import ExitCode, JobError, LockedError, OutputError
 from jobs.history import PastRun
 from jobs.journal import Journal
 from jobs.result import Result
-from jobs.tracking import finished
+from jobs.tracking import Patience, finished
 
 _PATIENCE_WITH_SYNC = 60.0
 """Seconds for which an interrupted run is waited for that `mljobs sync` is just publishing."""
@@ -28,11 +28,13 @@ class Turn:
     key : the run key; None if it can't be had, which the job itself will find out and say.
     standing : the result of the run that stands for this one; None if there is something to do.
     interrupted : journal of the run that is to be resumed, None for a new one.
+    patience : what is left of the time that it waits for a server.
     """
 
     key: str | None = None
     standing: Result | None = None
     interrupted: Journal | None = None
+    patience: Patience = field(default_factory=Patience)
 
 
 def take_turn(config: JobConfig, name: str, held: ExitStack, console: Console) -> Turn:
@@ -66,8 +68,9 @@ def take_turn(config: JobConfig, name: str, held: ExitStack, console: Console) -
             return Turn(key, _skipped(run.result, run.path.name, console) if _stands(run, key, since) else None)
         if run.start["key"] == key and run.can_go_on:
             return Turn(key, interrupted=_journal(run))
-    found = finished.ask(config, name, key, since, console)
-    return Turn(key, _skipped(*found, console) if found else None)
+    patience = Patience()
+    found = finished.ask(config, key, since, console, patience)
+    return Turn(key, _skipped(*found, console) if found else None, patience=patience)
 
 
 def _journal(run: PastRun) -> Journal:

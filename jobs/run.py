@@ -21,6 +21,7 @@ from jobs.once import Turn
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result
 from jobs.signals import Stop
+from jobs.tracking import Patience
 from jobs.tracking.publisher import Published, Publisher
 from jobs.tracking.sync import publish_queued
 
@@ -52,6 +53,7 @@ class Run:
         self.notes: list[str] = []
         result.run_directory = str(directory.path)
         self._key = turn.key
+        self._patience = turn.patience
         self._started = time.monotonic()
         self._uri = tracking.configured_uri() if config.tracking != "off" else None
         self._journal = turn.interrupted
@@ -69,7 +71,7 @@ class Run:
         earlier = list(journal.read(path))
         tracking.configure()
         if self._uri:
-            self._publisher = Publisher(self._uri, self.directory.path, earlier)
+            self._publisher = Publisher(self._uri, self.directory.path, self._patience, earlier)
         if earlier:
             self._resume(self._journal, earlier)
         else:
@@ -248,9 +250,9 @@ def carry_out(
             _note_failure(result, error, console)
         if run:
             run.end(stop)
-            _settle(config, result, stop, console)
+            _settle(config, result, stop, turn.patience, console)
         elif turn.standing:
-            _settle(config, result, stop, console)
+            _settle(config, result, stop, turn.patience, console)
     return result
 
 
@@ -263,12 +265,12 @@ def _directory(config: JobConfig, turn: Turn, name: str) -> RunDirectory:
     return directory
 
 
-def _settle(config: JobConfig, result: Result, stop: Stop, console: Console) -> None:
+def _settle(config: JobConfig, result: Result, stop: Stop, patience: Patience, console: Console) -> None:
     """Bring earlier runs to their end, here and in MLflow, as far as that costs this one little."""
     history.settle(config.runs_dir, console)
     standing = result.run_directory if result.status == "skipped" else None
     if config.tracking != "off" and (standing or result.tracking == "published"):
-        publish_queued(config.runs_dir, console, stop, also=Path(standing) if standing else None)
+        publish_queued(config.runs_dir, console, stop, patience, also=Path(standing) if standing else None)
     if standing and (run := history.open_run(Path(standing))):
         result.tracking, result.run_id = run.result.tracking, run.result.run_id
 

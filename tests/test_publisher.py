@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs.signals import Stop
-from jobs.tracking import publisher
+from jobs.tracking import Patience, publisher
 from jobs.tracking.publisher import Published, Publisher
 
 
@@ -28,11 +28,10 @@ class SlowReplay:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Publisher:
-    """Return a publisher that waits half a second, on a line where that is too short."""
+    """Return a publisher of a job that waits half a second, on a line where that is too short."""
     monkeypatch.setattr(publisher, "connect", lambda _uri: None)
     monkeypatch.setattr(publisher, "Replay", SlowReplay)
-    monkeypatch.setattr(publisher, "_REMOTE_PATIENCE", 0.5)
-    return Publisher("http://server", tmp_path)
+    return Publisher("http://server", tmp_path, Patience(0.5))
 
 
 def test_an_upload_has_time_by_its_size(slow: Publisher) -> None:

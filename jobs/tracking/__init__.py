@@ -4,7 +4,12 @@ import logging
 import os
 import re
 import socket
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 _CLIENT_SETTINGS = {
@@ -24,12 +29,39 @@ _CLIENT_SETTINGS = {
 _PORTS = {"http": 80, "https": 443}
 _KNOCK_SECONDS = 1.0
 
+_PATIENCE = 9.0
+"""Seconds that a job waits for a server in all: what we promise is ten."""
+
+T = TypeVar("T")
+
 # A password may hold a slash that should have been written as %2F; what looks like a port is none.
 _USER = re.compile(r"(?<=://)(?:[^/\s]*@|[^/\s:@\[]*:(?!\d+(?:[/?#\s,;:)'\"]|$))\S*@)")
 
 
-ANSWER_SECONDS = 4
+ANSWER_SECONDS = 3
 """How long a job waits for an answer."""
+
+
+class Patience:
+    """The seconds that a job waits for a server: at its start, at its end, and for what earlier ones left, in all."""
+
+    def __init__(self, seconds: float = _PATIENCE) -> None:
+        self.left = seconds
+        self._deadline = time.monotonic() + seconds
+
+    @property
+    def left_to_start(self) -> float:
+        """Seconds from now in which a job that can't do without the server has to begin, the libraries' imports included."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time inside."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.left = max(0.0, self.left - (time.monotonic() - start))
 
 
 def configure(*, answer_seconds: int = ANSWER_SECONDS) -> None:
@@ -53,19 +85,53 @@ def without_password(text: str) -> str:
 
 def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that a server answered an MLflow client's call with; None if there was no answer."""
+    if _is_unanswered(error):
+        return None
     if hasattr(error, "get_http_status_code"):
         return int(error.get_http_status_code())
     status = getattr(getattr(error, "response", None), "status_code", None)
     return None if status is None else int(status)
 
 
+def _is_unanswered(error: BaseException) -> bool:
+    """Tell whether MLflow's client got no answer; it calls that an internal error of the server, with status 500."""
+    from requests import ConnectionError as NoConnectionError
+    from requests import Timeout
+
+    return isinstance(error.__context__, (NoConnectionError, Timeout))
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns; raise what it raises, or TimeoutError after some seconds, and leave it to its thread."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for it
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="within", daemon=True).start()
+    try:
+        return future.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or f"no answer within {seconds:.0f} s") from None
+
+
+def is_remote(uri: str) -> bool:
+    """Tell whether a URI is that of a server, which may be away, and not that of an embedded store."""
+    return urlsplit(uri).scheme in _PORTS
+
+
 def is_answering(uri: str) -> bool:
     """Tell whether anybody listens at a URI, without MLflow's client, which takes seconds to be imported."""
+    if not is_remote(uri):
+        return True
     address = urlsplit(uri)
-    if address.scheme not in _PORTS:
-        return True  # a local store
     try:
-        socket.create_connection((address.hostname, address.port or _PORTS[address.scheme]), _KNOCK_SECONDS).close()
+        where = (address.hostname, address.port or _PORTS[address.scheme])
+        # Looking up a name knows no timeout.
+        within(_KNOCK_SECONDS, lambda: socket.create_connection(where, _KNOCK_SECONDS).close())
     except (OSError, ValueError):
         return False
     return True

@@ -6,26 +6,39 @@ from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.datasets import sha256_of
 from jobs.result import Result
-from jobs.tracking import configured_uri, connect, is_answering
+from jobs.tracking import Patience, configured_uri, connect, is_answering, is_remote, within
 from jobs.tracking.publisher import describe
 from jobs.tracking.replay import KEY_TAG, NAME_TAG, RUN_TAG
 
+_SECONDS = 3.0
+"""How long a start waits to hear it."""
 
-def ask(config: JobConfig, name: str, key: str, since: float, console: Console) -> tuple[Result, str] | None:
-    """Return result and name of the last finished run of a job, if its key is `key`.
+_SECONDS_LOCAL = 120.0
+"""The same for an embedded store, which can't be away; it takes seconds to be opened and is made at first use."""
+
+
+def ask(config: JobConfig, key: str, since: float, console: Console, patience: Patience) -> tuple[Result, str] | None:
+    """Return result and name of the last finished run of a training job, if its key is `key`.
 
     A server that does not answer is no reason not to train: then None is returned.
 
     Parameters
     ----------
-    name : of the job.
     since : Unix time in seconds before which it must not have ended.
+    patience : takes the time that was waited.
     """
     uri = configured_uri() if config.tracking != "off" else None
-    if uri is None or not is_answering(uri):
+    if uri is None:
         return None
+    with patience.waiting():
+        if not is_answering(uri):
+            return None
+    name = config.job_name("train")
     try:
-        run = _last_finished(connect(uri), config.experiment or config.pipeline, name)
+        client = connect(uri)
+        with patience.waiting():
+            seconds = _SECONDS if is_remote(uri) else _SECONDS_LOCAL
+            run = within(seconds, lambda: _last_finished(client, config.experiment or config.pipeline, name))
     except Exception as error:  # noqa: BLE001 - whatever the client raises, the job goes on and says it
         console.warning(f"MLflow can't say whether this was done before: {describe(error)}")
         return None

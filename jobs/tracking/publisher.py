@@ -13,17 +13,14 @@ from jobs import journal
 from jobs.errors import TrackingError
 from jobs.journal import Event
 from jobs.signals import Stop
-from jobs.tracking import connect, status_of, without_password
+from jobs.tracking import Patience, connect, is_remote, status_of, without_password
 from jobs.tracking.replay import Replay, condensed
 
-_REMOTE_PATIENCE = 10.0
-"""Seconds after its end in which a job gives up on a server."""
-
 _PATIENCE_OF_STOPPED = 4.0
-"""The same for a job that is being stopped: Docker kills it after ten seconds."""
+"""Seconds in which a job that is being stopped gives up on a server: Docker kills it after ten."""
 
 _LEAST_BYTES_A_SECOND = 5_000_000
-"""An upload that is slower than that is given up."""
+"""An upload that is under way and slower than that is given up."""
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between one try and the next, as long as the job works."""
@@ -32,7 +29,7 @@ _MAX_LINE = 300
 """Characters of an error's line that a person reads."""
 
 _LOCAL_PATIENCE = 120.0
-"""The same for an embedded store, which can't be away; it takes seconds to be opened and is made at first use."""
+"""Seconds for which a job waits for an embedded store, which can't be away; it may be slow to open."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +47,18 @@ class Publisher:
     ----------
     uri : tracking server or store.
     directory : the run directory.
+    patience : what the job has left of the time that it waits for a server.
     earlier : events of interrupted attempts at the same run.
     """
 
-    def __init__(self, uri: str, directory: Path, earlier: Iterable[Event] = ()) -> None:
+    def __init__(self, uri: str, directory: Path, patience: Patience, earlier: Iterable[Event] = ()) -> None:
         self._uri = uri
         self._directory = directory
-        self._patience = _REMOTE_PATIENCE if uri.startswith("http") else _LOCAL_PATIENCE
+        self._patience = patience if is_remote(uri) else Patience(_LOCAL_PATIENCE)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._tried = threading.Event()
         self._finishing = threading.Event()
-        self._unsent_bytes = 0
+        self._bytes_under_way = 0
         self._error: Exception | None = None
         self._run_id: str | None = None
         for event in condensed(each for each in earlier if each["event"] not in {"resume", "end"}):
@@ -70,15 +68,15 @@ class Publisher:
 
     def put(self, event: Event) -> None:
         """Take an event that is in the journal; returns at once."""
-        self._unsent_bytes += event.get("size", 0)
         self._events.put(event)
 
     def require(self) -> None:
         """Wait until the run exists on the server; raise TrackingError if that does not happen."""
-        self._tried.wait(self._patience)
+        seconds = self._patience.left_to_start
+        self._tried.wait(seconds)
         if self._run_id is None:
             server = without_password(self._uri)
-            raise TrackingError(f"{server} does not take the run: {self._why()}; `mljobs doctor` looks closer")
+            raise TrackingError(f"{server} does not take the run: {self._why(seconds)}; `mljobs doctor` looks closer")
 
     def finish(self, stop: Stop, *, at_once: bool) -> Published:
         """Wait until all is sent, but not for long, except for what is large; `at_once`, because the job is being stopped.
@@ -86,25 +84,29 @@ class Publisher:
         A signal that comes now ends the waiting, not the job: that has its end already.
         """
         before = stop.wanted
-        if at_once:
-            self._patience = min(self._patience, _PATIENCE_OF_STOPPED)
-        else:
-            self._patience += self._unsent_bytes / _LEAST_BYTES_A_SECOND
+        seconds = min(self._patience.left, _PATIENCE_OF_STOPPED) if at_once else self._patience.left
         self._finishing.set()
         self._events.put(None)
-        deadline = time.monotonic() + self._patience
-        while self._thread.is_alive() and time.monotonic() < deadline and stop.wanted is before:
-            self._thread.join(0.05)
+        start = time.monotonic()
+        with self._patience.waiting():
+            while self._thread.is_alive() and stop.wanted is before:
+                if time.monotonic() > start + seconds + (0 if at_once else self._seconds_of_upload()):
+                    break
+                self._thread.join(0.05)
         if self._thread.is_alive() and stop.wanted is not before:
             return Published(None, "stopped while it was sent")
         if self._thread.is_alive() or self._error:
-            return Published(None, self._why())
+            return Published(None, self._why(seconds))
         return Published(self._run_id)
 
-    def _why(self) -> str:
-        """Return what kept the run from the server."""
+    def _seconds_of_upload(self) -> float:
+        """Return the time that what is being uploaded may take by its size; none if the server failed to take it."""
+        return 0 if self._error else self._bytes_under_way / _LEAST_BYTES_A_SECOND
+
+    def _why(self, seconds: float) -> str:
+        """Return what kept the run from the server for so long."""
         if self._error is None:
-            return f"not all was sent within {self._patience:.0f} s"
+            return f"not all was sent within {seconds:.0f} s"
         return describe(self._error)
 
     def _work(self) -> None:
@@ -120,6 +122,7 @@ class Publisher:
 
     def _send(self, replay: Replay, event: Event) -> None:
         """Send one event, again and again while the job works; once more, and then raise the error, when it has ended."""
+        self._bytes_under_way = event.get("size", 0)
         for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
             last_try = self._finishing.is_set()
             try:
@@ -133,7 +136,6 @@ class Publisher:
             else:
                 break
         self._error = None
-        self._unsent_bytes -= event.get("size", 0)
         if event["event"] == "start":
             self._run_id = replay.run_id
             self._tried.set()

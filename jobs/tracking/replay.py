@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,15 @@ _PASSING = (408, 429)
 """Answers among them that another try may change."""
 
 
+_SECONDS_TO_ARRIVE = 60.0
+"""For so long after it was given up, a request may still arrive: servers and what is before them go on without us."""
+
 _MARGIN = 200
 """Characters for what is around a schema's columns."""
 
 
 class DoubledError(Exception):
-    """The run is there twice: a request that was given up has arrived after all."""
+    """The run is there twice, or may soon be: a request that was given up arrives after all."""
 
 
 class Replay:
@@ -55,6 +60,7 @@ class Replay:
         self._experiment_id = ""
         self._model_id: str | None = None
         self._refusal: Exception | None = None
+        self._given_up = -math.inf
         self.run_id = ""
 
     def send(self, event: Event, *, last_try: bool = False) -> None:
@@ -86,17 +92,27 @@ class Replay:
             self.run_id = found[0]
             return
         tags = {RUN_TAG: self._run, NAME_TAG: event["result"]["name"], KEY_TAG: str(event["key"])}
-        run = self._client.create_run(self._experiment_id, start_time=event["time"], tags=tags, run_name=self._run)
+        create = self._client.create_run
+        run = self._once(create, self._experiment_id, start_time=event["time"], tags=tags, run_name=self._run)
         self.run_id = run.info.run_id
 
+    def _once(self, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Ask for what must not happen twice, or late; note when it is not known whether the server does it."""
+        try:
+            return ask(*args, **kwargs)
+        except Exception as error:
+            if not _is_refusal(error):
+                self._given_up = time.monotonic()
+            raise
+
     def _found(self) -> list[str]:
-        """Return MLflow's ids of the run, sorted; more than one if a request was given up and arrived after all."""
+        """Return MLflow's ids of the run, that with content first; the others are of requests that arrived late."""
         runs = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{self._run}'")
-        return sorted(run.info.run_id for run in runs)
+        return [run.info.run_id for run in sorted(runs, key=lambda run: (-_size(run.data), run.info.run_id))]
 
     def _resume(self, event: Event) -> None:  # noqa: ARG002 - all events have the same signature
         """Show the run as one that goes on."""
-        self._client.update_run(self.run_id, status="RUNNING", name=self._run)
+        self._once(self._client.update_run, self.run_id, status="RUNNING", name=self._run)
 
     def _experiment(self, name: str) -> str:
         """Return the id of the experiment called `name`, made if it is not there."""
@@ -182,28 +198,31 @@ class Replay:
 
     def _logged_model(self, name: str) -> Any:
         """Return the run's logged model, made if it is not there."""
-        found = self._logged_models()
+        found = self._logged_models(self.run_id)
         if found:
             return found[0]
-        return self._client.create_logged_model(self._experiment_id, name, source_run_id=self.run_id)
+        return self._once(self._client.create_logged_model, self._experiment_id, name, source_run_id=self.run_id)
 
-    def _logged_models(self) -> list[Any]:
-        """Return the run's logged models, in an order that stays."""
-        found = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{self.run_id}'")
-        return sorted(found, key=lambda model: str(model.model_id))
+    def _logged_models(self, run_id: str) -> list[Any]:
+        """Return a run's logged models, that which was uploaded first."""
+        from mlflow.entities import LoggedModelStatus
+
+        found = self._client.search_logged_models([self._experiment_id], f"source_run_id = '{run_id}'")
+        return sorted(found, key=lambda model: (model.status != LoggedModelStatus.READY, str(model.model_id)))
 
     def _register(self, name: str, model: Any, description: str, tags: Mapping[str, str]) -> None:
         """Make the run's model a version of the registered model `name`, unless it is one."""
         from mlflow.exceptions import MlflowException
 
-        if any(version.name == name for version in self._versions()):
+        if any(version.name == name for version in self._versions(self.run_id)):
             return
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        self._client.create_model_version(
+        self._once(
+            self._client.create_model_version,
             name,
             source=model.artifact_location,
             run_id=self.run_id,
@@ -213,9 +232,9 @@ class Replay:
             await_creation_for=0,
         )
 
-    def _versions(self) -> list[Any]:
-        """Return the versions of registered models that the run's model is, the oldest first."""
-        found = self._client.search_model_versions(f"run_id = '{self.run_id}'")
+    def _versions(self, run_id: str) -> list[Any]:
+        """Return the versions of registered models that a run's model is, the oldest first."""
+        found = self._client.search_model_versions(f"run_id = '{run_id}'")
         return sorted(found, key=lambda version: int(version.version))
 
     def _end(self, event: Event) -> None:
@@ -225,17 +244,23 @@ class Replay:
         if found[:1] != [self.run_id]:
             raise DoubledError(f"{self._run} is in MLflow {len(found)} times; the next start or sync leaves one")
         for run_id in found[1:]:
+            self._drop(self._logged_models(run_id), self._versions(run_id))
             self._client.delete_run(run_id)
         if self._model_id:
-            self._drop_doubled_models()
+            others = [model for model in self._logged_models(self.run_id) if model.model_id != self._model_id]
+            self._drop(others, self._versions(self.run_id)[1:])
+        if time.monotonic() - self._given_up < _SECONDS_TO_ARRIVE:
+            raise DoubledError(
+                f"{self._run} may soon be in MLflow twice: a request that was not answered in time can still arrive; "
+                "the next start or sync leaves one"
+            )
 
-    def _drop_doubled_models(self) -> None:
+    def _drop(self, models: Iterable[Any], versions: Iterable[Any]) -> None:
         """Delete the models and versions that a request which was given up has made besides."""
-        for model in self._logged_models():
-            if model.model_id != self._model_id:
-                self._client.delete_logged_model(model.model_id)
-        for version in self._versions()[1:]:
+        for version in versions:
             self._client.delete_model_version(version.name, version.version)
+        for model in models:
+            self._client.delete_logged_model(model.model_id)
 
     def _published(self, event: Event) -> None:
         """Nothing to send: the mark that all was sent."""
@@ -260,6 +285,11 @@ def _batches(events: Iterable[Event]) -> Iterator[Event]:
             batch = []
         batch.append(event)
     yield {"event": "metrics", "all": batch}
+
+
+def _size(data: Any) -> int:
+    """Return how much MLflow has of a run."""
+    return len(data.params) + len(data.metrics) + len(data.tags)
 
 
 def _is_refusal(error: Exception) -> bool:

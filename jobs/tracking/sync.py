@@ -11,14 +11,11 @@ from jobs.errors import ConfigError, NoInputError, OutputError, TrackingError
 from jobs.history import PastRun
 from jobs.journal import Journal
 from jobs.signals import Stop
-from jobs.tracking import configure, configured_uri, connect, is_answering, without_password
+from jobs.tracking import Patience, configure, configured_uri, connect, is_answering, without_password
 from jobs.tracking.publisher import describe, publish
 
 _ANSWER_SECONDS = 120
 """How long an answer is waited for where no job is held up."""
-
-_SPARE_SECONDS = 10.0
-"""What a job spends at most, after its own end, on what earlier ones left."""
 
 
 def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
@@ -49,11 +46,14 @@ def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
         raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
 
 
-def publish_queued(runs_dir: Path, console: Console, stop: Stop, *, also: Path | None = None) -> None:
+def publish_queued(
+    runs_dir: Path, console: Console, stop: Stop, patience: Patience, *, also: Path | None = None
+) -> None:
     """Publish the runs that earlier jobs could not, as far as that goes in some seconds and until a signal comes.
 
     Parameters
     ----------
+    patience : what the job has left of the time that it waits for a server.
     also : directory of a run that is to be published even if its own job did not want that.
     """
     uri = configured_uri()
@@ -61,6 +61,7 @@ def publish_queued(runs_dir: Path, console: Console, stop: Stop, *, also: Path |
         return
     unpublished = (run for run in _oldest_first(runs_dir, console) if run.is_unpublished)
     queued = [run.path for run in unpublished if run.result.tracking == "queued" or run.path == also]
+    deadline = time.monotonic() + patience.left
     if not queued or not is_answering(uri):
         return
 
@@ -69,7 +70,6 @@ def publish_queued(runs_dir: Path, console: Console, stop: Stop, *, also: Path |
             if stop.wanted or time.monotonic() > deadline or not _publish(path, uri, console):
                 break
 
-    deadline = time.monotonic() + _SPARE_SECONDS
     thread = threading.Thread(target=work, name="queued", daemon=True)
     thread.start()
     # Whatever is under way then is left to the next start.
