@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -12,13 +13,16 @@ from soak.starts import Start
 _AT_ONCE = 5
 """Processes of mljobs at a time."""
 
-_TICK = 0.1
+_TICK = 0.05
 _SECONDS_BETWEEN_STARTS = (0.0, 3.0)
 _SECONDS_BETWEEN_CHANGES = (2.0, 20.0)
 _SECONDS_OF_A_SERVER = {"up": (4.0, 25.0), "down": (1.0, 12.0), "frozen": (1.0, 12.0)}
 _SECONDS_TO_A_SIGNAL = (0.05, 12.0)
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _SHARE_KILLED = 0.6
+_MOMENTS = (None, None, "start", "resume", "dataset", "artifact", "model", "end", "published")
+"""Events after which a signal is sent at once, None for any moment."""
+
 _SHARE_OF_SYNC = 0.15
 _PATIENCE = 600.0
 """Seconds for which the last processes are waited for."""
@@ -44,7 +48,27 @@ _OPTIONS = (
     (("--tracking", "off"), set()),
     (("--max-age", "60s"), set()),
 )
+_SEEDS = ((), (), ("--random-state", "1"), ("--random-state", "2"))
 _LOCKED = 75
+
+
+@dataclass(frozen=True)
+class Fate:
+    """A signal that a process will get: at some time, or when the journal of its job has come to some event."""
+
+    begun: Start
+    number: signal.Signals
+    at: float
+    moment: str | None
+
+    def has_come(self, at: float, runs: Path) -> bool:
+        """Tell whether it is to be sent now."""
+        if self.moment is None:
+            return at >= self.at
+        journal = max(runs.glob(f"*Z-{self.begun.name}-??????/journal.jsonl"), default=None)
+        if journal is None or journal.stat().st_mtime * 1000 < self.begun.started:
+            return False
+        return f'"event": "{self.moment}"' in journal.read_text().rpartition("\n{")[2]
 
 
 class Chaos:
@@ -61,7 +85,7 @@ class Chaos:
         self._server = server
         self._random = Random(seed)
         self._began = time.monotonic()
-        self._due: list[tuple[float, Start, signal.Signals]] = []
+        self._due: list[Fate] = []
         self._log = (folder / "log").open("w", buffering=1)
         self.starts: list[Start] = []
 
@@ -112,11 +136,12 @@ class Chaos:
             arguments, codes = self._random.choice(_JOBS)
             options, more = self._random.choice(_OPTIONS)
             name = _name(arguments)
-            command = ("train", "random-forest", *arguments, *options)
+            command = ("train", "random-forest", *arguments, *options, *self._random.choice(_SEEDS))
             begun = self._begin(name, command, {*codes, *more, _LOCKED})
         while self._random.random() < _SHARE_KILLED:
             at += self._random.uniform(*_SECONDS_TO_A_SIGNAL)
-            self._due.append((at, begun, self._random.choice(_SIGNALS)))
+            moment = self._random.choice(_MOMENTS)
+            self._due.append(Fate(begun, self._random.choice(_SIGNALS), at, moment))
 
     def _begin(self, name: str, arguments: tuple[str, ...], codes: set[int]) -> Start:
         """Start one process."""
@@ -128,12 +153,11 @@ class Chaos:
 
     def _send_what_is_due(self, at: float) -> None:
         """Send the signals whose time has come."""
-        for due in [each for each in self._due if each[0] <= at]:
-            self._due.remove(due)
-            _, begun, number = due
-            if begun.exit_code is None:
-                self._say(f"{number.name} to start {begun.number}")
-                begun.send(number)
+        self._due = [each for each in self._due if each.begun.exit_code is None]
+        for fate in [each for each in self._due if each.has_come(at, self._folder / "runs")]:
+            self._due.remove(fate)
+            self._say(f"{fate.number.name} to start {fate.begun.number} ({fate.moment or 'by chance'})")
+            fate.begun.send(fate.number)
 
     def _change_server(self) -> None:
         """Do something to the server."""
