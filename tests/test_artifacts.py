@@ -131,6 +131,6 @@ def test_names_of_runs_sort_by_time_and_never_meet(tmp_path: Path) -> None:
     """Many jobs may start in one second."""
     names = [RunDirectory.create(tmp_path, "random-forest").path.name for _ in range(50)]
     assert 50 == len(set(names)) == len(list(tmp_path.iterdir()))
-    assert all(re.fullmatch(r"\d{8}T\d{6}Z-random-forest-[0-9a-f]{6}", name) for name in names)
-    stamps = [name[:16] for name in names]
+    assert all(re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-random-forest-[0-9a-f]{6}", name) for name in names)
+    stamps = [name[:20] for name in names]
     assert sorted(stamps) == stamps
