@@ -178,8 +178,10 @@ def _is_husk(directory: Path) -> bool:
 
 
 def _is_behind(directory: Path) -> bool:
-    """Tell whether a process died before it could write what its journal says to `result.json`."""
+    """Tell whether a process died before it could write what its journal says to `result.json`, and tidy up."""
     result = directory / "result.json"
+    if (directory / ".unfinished").exists():
+        return True
     # Clocks of file systems are coarse: what is of the same moment may be older too.
     return not result.exists() or result.stat().st_mtime_ns <= (directory / journal.NAME).stat().st_mtime_ns
 

@@ -16,7 +16,9 @@ Event = dict[str, Any]
 """One line of the journal: `event` names its kind, `time` is Unix time in milliseconds."""
 
 NAME = "journal.jsonl"
-_HEARTBEAT = "heartbeat"
+_HEARTBEAT = ".unfinished/heartbeat"
+"""Among what is not finished in the run directory, so that it goes with that."""
+
 _SECONDS_BETWEEN_BEATS = 5.0
 _PATIENCE = 1.0
 """Seconds for which a journal is waited for: others hold it for a moment, to see whether its run is alive."""
@@ -87,7 +89,7 @@ class Journal:
     def _beat(self) -> None:
         """Keep the file of the last heartbeat until the journal is closed."""
         while not self._stopped.wait(_SECONDS_BETWEEN_BEATS):
-            with suppress(OSError):  # a full disk costs the time of death, not the job
+            with suppress(OSError):  # a full disk costs the time of death, not the job; the end has removed the folder
                 (self.path.parent / _HEARTBEAT).write_text(str(now()))
 
     def append(self, event: str, **fields: Any) -> Event:
@@ -108,7 +110,6 @@ class Journal:
         self._stopped.set()
         if self._beats:
             self._beats.join()
-            (self.path.parent / _HEARTBEAT).unlink(missing_ok=True)
         self._file.close()
 
 
