@@ -71,7 +71,7 @@ class Registry:
                 self._open()
             if run_id in self._aliased:
                 return f"its model is {self._aliased[run_id]}"
-            self._client.get_run(run_id)
+            stage = self._client.get_run(run_id).info.lifecycle_stage
         except TrackingError:
             raise
         except Exception as error:
@@ -81,7 +81,7 @@ class Registry:
                 f"the server does not say which models are behind an alias: {describe(error)}; nothing was removed"
             )
             raise TrackingError(message) from error
-        return None
+        return None if stage == "active" else "it is in MLflow's trash"
 
     def _open(self) -> None:
         """Connect, and look up the runs behind aliases."""
