@@ -98,8 +98,9 @@ class Run:
         self.record("resume", attempt=self.result.attempts, file=record.inode)
         self.console.info(f"resuming {self.directory.path.name}", attempt=self.result.attempts)
 
+    @signals.whole
     def record(self, event: str, **fields: Any) -> None:
-        """Write one event to the journal, then pass it on."""
+        """Write one event to the journal, then pass it on; a signal in between would leave MLflow without it."""
         if self._journal is None:
             return
         try:

@@ -1,14 +1,26 @@
 """SIGTERM and Ctrl-C: an exception while a job works, only a note while it starts and ends."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 from jobs.errors import StopError, StoppedError, TerminatedError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _SOON = 0.02
 """Seconds after which a signal that came at a bad moment is tried again."""
+
+_WHOLE: set[CodeType] = set()
+"""Code of the functions that no signal interrupts."""
+
+
+def whole(function: F) -> F:
+    """Let a function come to its end before a signal interrupts the job: done by half, it would leave things apart."""
+    _WHOLE.add(function.__code__)
+    return function
 
 
 class Stop:
@@ -35,14 +47,14 @@ class Stop:
             self._interrupts = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal; one that comes while a module is imported waits for the end of that."""
+        """Take a signal; one that comes at a bad moment is tried again soon."""
         if number == signal.SIGTERM:
             self.wanted = TerminatedError("stopped by SIGTERM")
         elif number == signal.SIGINT:
             self.wanted = StoppedError("stopped by Ctrl-C")
         if not (self._interrupts and self.wanted):
             return
-        if _is_importing(frame):
+        if _must_wait(frame):
             signal.setitimer(signal.ITIMER_REAL, _SOON)
             return
         raise self.wanted
@@ -63,10 +75,10 @@ def watched() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported: an exception there can be lost, or leave a lock held for ever."""
+def _must_wait(frame: FrameType | None) -> bool:
+    """Tell whether a `whole` function is at work, or an import: an exception there is lost, or leaves a lock held."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if frame.f_code in _WHOLE or frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
         frame = frame.f_back
     return False

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from harness import Ended, MLJobs
 
-from jobs import artifacts, journal, run
+from jobs import artifacts, journal, run, signals
+from jobs.errors import StopError
 
 FAST = ("--param", "n_estimators=5")
 SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -126,3 +127,24 @@ def test_a_full_disk_is_the_reason_and_the_end_is_on_it(mljobs: MLJobs, csv: Pat
     assert (ended.exit_code, ended.result["status"]) == (73, "failed")
     assert "/model can't be written: No space left on device" in ended.result["reason"]
     check_agreement(ended)
+
+
+@SIGNALS
+def test_a_signal_waits_for_the_end_of_what_must_be_whole(number: signal.Signals, code: int) -> None:
+    """An event goes to the journal and to MLflow, or to neither."""
+    done = []
+
+    @signals.whole
+    def work() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(0.1)
+        done.append("work")
+
+    def job() -> None:
+        with signals.watched() as stop, stop.interrupts():
+            work()
+            time.sleep(5)
+
+    with pytest.raises(StopError) as stopped:
+        job()
+    assert (done, stopped.value.exit_code) == (["work"], code)
