@@ -40,6 +40,8 @@ def _of_starts(starts: Sequence[Start]) -> Iterator[Finding]:
     for each in starts:
         if not each.is_explained:
             yield Finding("wrong status", str(each), each.stderr.read_text()[-2000:])
+        if each.buried and each.killed:
+            yield Finding("wrong status", each.buried, f"it was declared dead while it was at work: {each}")
         result = each.result if each.name != "sync" else None
         if result and each.exit_code != result["exit_code"] and not each.killed:
             yield Finding("wrong status", str(each), f"it said {result['status']}, {result['exit_code']}")
@@ -85,9 +87,6 @@ def _disagreement(attempt: Attempt, start: Start | None) -> str | None:
     result = start.result
     if result and (end is None or _short(end) != _short(result)):
         return f"its journal says {_short(end)}, but {start} said {_short(result)}"
-    was_lost = end is not None and end["exit_code"] is None
-    if was_lost and (start.killed or attempt.ended or 0) > (attempt.ended or 0):
-        return f"it was declared dead while {start} lived"
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from soak import files, starts
+from soak import files, journals, starts
 from soak.server import TrackingServer
 from soak.starts import Start
 
@@ -157,6 +157,8 @@ class Chaos:
         for fate in [each for each in self._due if each.has_come(at, self._folder / "runs")]:
             self._due.remove(fate)
             self._say(f"{fate.number.name} to start {fate.begun.number} ({fate.moment or 'by chance'})")
+            if fate.number == signal.SIGKILL:
+                fate.begun.buried = journals.buried(self._folder / "runs", fate.begun.number)
             fate.begun.send(fate.number)
 
     def _change_server(self) -> None:

@@ -18,7 +18,7 @@ class Attempt:
     Parameters
     ----------
     number : 1 for the first.
-    began, ended : Unix time in milliseconds at which that was written down.
+    began : Unix time in milliseconds.
     by : number of the start, None if it died before it could say.
     end : what its last event says; None if it has none.
     """
@@ -26,7 +26,6 @@ class Attempt:
     number: int
     began: int
     by: int | None = None
-    ended: int | None = None
     end: dict[str, Any] | None = None
 
 
@@ -92,20 +91,24 @@ def _read(run: Run) -> Run:
     if run.events[0]["event"] != "start":
         run.strange.append(f"its first event is `{run.events[0]['event']}`")
         run.attempts.append(Attempt(1, run.events[0]["time"]))
-    before: Event = {}
     for event in run.events:
-        _take(run, event, before)
-        before = event
+        _take(run, event)
     return run
 
 
-def _take(run: Run, event: Event, before: Event) -> None:
-    """Take one event, and what the event before says of its time."""
+def buried(folder: Path, start: int) -> str | None:
+    """Return the name of the run that a start is at, if somebody has declared that lost."""
+    attempts = ((attempt, run.name) for run in runs(folder) for attempt in run.attempts if attempt.by == start)
+    return next((name for attempt, name in attempts if attempt.end and attempt.end["exit_code"] is None), None)
+
+
+def _take(run: Run, event: Event) -> None:
+    """Take one event."""
     kind = event["event"]
     if kind in {"start", "resume"}:
         run.attempts.append(Attempt(len(run.attempts) + 1, event["time"]))
         run.published = None
-        if kind == "start" and before:
+        if kind == "start" and event is not run.events[0]:
             run.strange.append("it began twice")
     elif kind == "published":
         run.published = event
@@ -114,7 +117,6 @@ def _take(run: Run, event: Event, before: Event) -> None:
     elif run.attempts[-1].end is not None:
         run.strange.append(f"attempt {run.attempts[-1].number} wrote `{kind}` after its end")
     elif kind == "end":
-        # A lost run's end has the time of its last sign of life; the tags before it that of writing it down.
-        run.attempts[-1].end, run.attempts[-1].ended = event["result"], max(event["time"], before["time"])
+        run.attempts[-1].end = event["result"]
     elif kind == "tags" and event["tags"].get(_COMMIT, "").startswith("start "):
         run.attempts[-1].by = int(event["tags"][_COMMIT].split()[1])

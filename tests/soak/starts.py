@@ -25,6 +25,7 @@ class Start:
     codes : with which it may end if nobody stops it.
     folder : of its stdout and stderr.
     signals : what was sent to it and when, Unix time in milliseconds.
+    buried : name of the run that it was at, if that had the end of a lost one before it was killed.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Start:
     process: "subprocess.Popen[bytes]"
     started: int
     signals: list[tuple[signal.Signals, int]] = field(default_factory=list)
+    buried: str | None = None
 
     @property
     def exit_code(self) -> int | None:
