@@ -43,6 +43,7 @@ class Journal:
     model      path, sha256, size, name (in the registry, or null), description, tags
     end        result: what the job said at its end; see `result`
     published  run_id, tracking_uri: all of the above is in MLflow
+    unanswered requests: when MLflow was asked for what may be there twice, if it does that after all
     ========== =====================================================================
 
     An open journal is locked: whoever holds it owns the run, and one without an `end` that nobody holds is that of a

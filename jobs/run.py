@@ -201,11 +201,17 @@ class Run:
         """Note whether the run is in MLflow."""
         if published.run_id is None:
             self.console.warning(f"not published: {published.reason}; later: mljobs sync {self.directory.path.parent}")
+            if published.unanswered:
+                self._record_late("unanswered", requests=published.unanswered)
             return
         self.result.tracking, self.result.run_id = "published", published.run_id
         uri = tracking.without_password(str(self._uri))
+        self._record_late("published", run_id=published.run_id, tracking_uri=uri)
+
+    def _record_late(self, event: str, **fields: Any) -> None:
+        """Write an event after the last one."""
         try:
-            self.record("published", run_id=published.run_id, tracking_uri=uri)
+            self.record(event, **fields)
         except OutputError as error:
             self.fail(error)
 

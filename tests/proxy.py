@@ -140,8 +140,9 @@ class Proxy:
         return not self._tasks
 
     def open(self) -> None:
-        """Listen, always at the same port."""
-        self._do(self._open())
+        """Listen, always at the same port, unless it does."""
+        if self._listener is None:
+            self._do(self._open())
 
     def refuse(self) -> None:
         """Listen no longer: who connects is refused. What is under way goes on."""
@@ -187,7 +188,8 @@ class Proxy:
         if task:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        suppressed = (OSError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.closing(writer), contextlib.suppress(*suppressed):
             await self._handle(await self._read(reader), writer)
 
     async def _handle(self, request: Request, client: asyncio.StreamWriter) -> None:

@@ -34,10 +34,18 @@ _LOCAL_PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Published:
-    """Where a run went: MLflow's run id, or None and the reason why it is not there."""
+    """Where a run went.
+
+    Parameters
+    ----------
+    run_id : MLflow's, None if the run is not there, or not all of it.
+    reason : why not.
+    unanswered : see `Replay`.
+    """
 
     run_id: str | None
     reason: str | None = None
+    unanswered: tuple[int, ...] = ()
 
 
 class Publisher:
@@ -61,6 +69,7 @@ class Publisher:
         self._bytes_under_way = 0
         self._error: Exception | None = None
         self._run_id: str | None = None
+        self._replay: Replay | None = None
         for event in condensed(each for each in earlier if each["event"] not in {"resume", "end"}):
             self.put(event)
         self._thread = threading.Thread(target=self._work, name="publisher", daemon=True)
@@ -94,10 +103,14 @@ class Publisher:
                     break
                 self._thread.join(0.05)
         if self._thread.is_alive() and stop.wanted is not before:
-            return Published(None, "stopped while it was sent")
+            return Published(None, "stopped while it was sent", self._unanswered())
         if self._thread.is_alive() or self._error:
-            return Published(None, self._why(seconds))
+            return Published(None, self._why(seconds), self._unanswered())
         return Published(self._run_id)
+
+    def _unanswered(self) -> tuple[int, ...]:
+        """Return when requests were sent that may still arrive."""
+        return tuple(self._replay.unanswered) if self._replay else ()
 
     def _seconds_of_upload(self) -> float:
         """Return the time that what is being uploaded may take by its size; none if the server failed to take it."""
@@ -112,9 +125,10 @@ class Publisher:
     def _work(self) -> None:
         """Send events until the end; an error is kept for whoever waits."""
         try:
-            replay = Replay(connect(self._uri), self._directory)
+            self._replay = Replay(connect(self._uri), self._directory)
             for event in iter(self._events.get, None):
-                self._send(replay, event)
+                self._send(self._replay, event)
+            self._replay.raise_doubt()
         except Exception as error:  # noqa: BLE001 - whatever the client raises, the job goes on and says it
             self._error = error
         finally:
@@ -141,14 +155,24 @@ class Publisher:
             self._tried.set()
 
 
-def publish(uri: str, directory: Path) -> Published:
-    """Send all of a finished run's journal."""
+def publish(uri: str, directory: Path, *, wait: bool = False) -> Published:
+    """Send all of a finished run's journal.
+
+    Parameters
+    ----------
+    wait : for requests that earlier processes gave up, until they can no longer arrive.
+    """
+    replay: Replay | None = None
     try:
         replay = Replay(connect(uri), directory)
         for event in condensed(journal.read(directory / journal.NAME)):
             replay.send(event, last_try=True)
+            while wait and event["event"] == "end" and replay.seconds_in_doubt:
+                time.sleep(1)
+                replay.send(event, last_try=True)
+        replay.raise_doubt()
     except Exception as error:  # noqa: BLE001 - as above
-        return Published(None, describe(error))
+        return Published(None, describe(error), tuple(replay.unanswered) if replay else ())
     return Published(replay.run_id)
 
 

@@ -2,12 +2,11 @@
 
 import itertools
 import json
-import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jobs import journal
 from jobs.journal import Event
 from jobs.tracking import status_of
 
@@ -33,8 +32,8 @@ _PASSING = (408, 429)
 """Answers among them that another try may change."""
 
 
-_SECONDS_TO_ARRIVE = 60.0
-"""For so long after it was given up, a request may still arrive: servers and what is before them go on without us."""
+_MS_TO_ARRIVE = 30_000
+"""For so long a request that was given up may still arrive: servers, and what is before them, go on without us."""
 
 _MARGIN = 200
 """Characters for what is around a schema's columns."""
@@ -51,6 +50,12 @@ class Replay:
     ----------
     client : `mlflow.MlflowClient`.
     directory : the run directory.
+
+    Attributes
+    ----------
+    run_id : MLflow's.
+    unanswered : when requests were sent that make something which may be there twice, if the server does what it was
+        asked for without an answer that reached us; Unix time in milliseconds.
     """
 
     def __init__(self, client: Any, directory: Path) -> None:
@@ -60,7 +65,7 @@ class Replay:
         self._experiment_id = ""
         self._model_id: str | None = None
         self._refusal: Exception | None = None
-        self._given_up = -math.inf
+        self.unanswered: list[int] = []
         self.run_id = ""
 
     def send(self, event: Event, *, last_try: bool = False) -> None:
@@ -97,13 +102,34 @@ class Replay:
         self.run_id = run.info.run_id
 
     def _once(self, ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Ask for what must not happen twice, or late; note when it is not known whether the server does it."""
+        """Ask for what must not happen twice, or late."""
+        asked = journal.now()
+        self.unanswered.append(asked)
         try:
-            return ask(*args, **kwargs)
+            answer = ask(*args, **kwargs)
         except Exception as error:
-            if not _is_refusal(error):
-                self._given_up = time.monotonic()
+            if _is_refusal(error):
+                self.unanswered.remove(asked)
             raise
+        self.unanswered.remove(asked)
+        return answer
+
+    def _unanswered(self, event: Event) -> None:
+        """Remember what an earlier process gave up."""
+        self.unanswered.extend(event["requests"])
+
+    @property
+    def seconds_in_doubt(self) -> float:
+        """Seconds from now in which a request that was given up may still arrive."""
+        return max(0, max(self.unanswered, default=0) + _MS_TO_ARRIVE - journal.now()) / 1000
+
+    def raise_doubt(self) -> None:
+        """Raise DoubledError if a request that was given up may still arrive."""
+        if seconds := self.seconds_in_doubt:
+            raise DoubledError(
+                f"a request that was not answered may still arrive within {seconds:.0f} s, and {self._run} be in MLflow "
+                "twice; the next start or sync looks"
+            )
 
     def _found(self) -> list[str]:
         """Return MLflow's ids of the run, that with content first; the others are of requests that arrived late."""
@@ -246,31 +272,37 @@ class Replay:
         for run_id in found[1:]:
             self._drop(self._logged_models(run_id), self._versions(run_id))
             self._client.delete_run(run_id)
+            self._note_arrived()
         if self._model_id:
             others = [model for model in self._logged_models(self.run_id) if model.model_id != self._model_id]
             self._drop(others, self._versions(self.run_id)[1:])
-        if time.monotonic() - self._given_up < _SECONDS_TO_ARRIVE:
-            raise DoubledError(
-                f"{self._run} may soon be in MLflow twice: a request that was not answered in time can still arrive; "
-                "the next start or sync leaves one"
-            )
 
     def _drop(self, models: Iterable[Any], versions: Iterable[Any]) -> None:
         """Delete the models and versions that a request which was given up has made besides."""
         for version in versions:
             self._client.delete_model_version(version.name, version.version)
+            self._note_arrived()
         for model in models:
             self._client.delete_logged_model(model.model_id)
+            self._note_arrived()
+
+    def _note_arrived(self) -> None:
+        """Forget one of the requests that were given up: it has arrived."""
+        del self.unanswered[:1]
 
     def _published(self, event: Event) -> None:
         """Nothing to send: the mark that all was sent."""
 
 
 def condensed(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield the events of a journal as few as MLflow needs: only the last beginning or end, metrics in batches."""
+    """Yield the events of a journal as few as MLflow needs: only the last beginning or end, metrics in batches.
+
+    What was given up comes first: it is to be known before the end.
+    """
     everything = list(events)
+    yield from (each for each in everything if each["event"] == "unanswered")
     turns = [each for each in everything if each["event"] in {"resume", "end"}]
-    kept = [each for each in everything if each not in turns[:-1]]
+    kept = [each for each in everything if each not in turns[:-1] and each["event"] != "unanswered"]
     for is_metrics, group in itertools.groupby(kept, key=lambda each: each["event"] == "metrics"):
         events = list(group)
         yield from _batches(events) if is_metrics else events

@@ -41,7 +41,7 @@ def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
     configure(answer_seconds=_ANSWER_SECONDS)
     _require_answer(uri)
     unpublished = [run for run in _oldest_first(runs_dir, console) if run.is_unpublished]
-    refused = [run.path.name for run in unpublished if not _publish(run.path, uri, console)]
+    refused = [run.path.name for run in unpublished if not _publish(run.path, uri, console, wait=True)]
     if refused:
         raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
 
@@ -90,13 +90,13 @@ def _oldest_first(runs_dir: Path, console: Console) -> list[PastRun]:
     return list(history.runs(runs_dir, console))[::-1]
 
 
-def _publish(directory: Path, uri: str, console: Console) -> bool:
+def _publish(directory: Path, uri: str, console: Console, *, wait: bool = False) -> bool:
     """Publish one run, unless somebody else is at it or has done it; return False if it was not taken."""
     try:
         with closing(Journal(directory / journal.NAME)) as record:
             # Somebody may have published it before it was ours.
             run = history.open_run(directory)
-            return run is None or not run.is_unpublished or _publish_locked(record, uri, console)
+            return run is None or not run.is_unpublished or _publish_locked(record, uri, console, wait=wait)
     except BlockingIOError:
         console.warning(f"skipped: {directory.name} is being published by another process")
         return True
@@ -105,11 +105,13 @@ def _publish(directory: Path, uri: str, console: Console) -> bool:
         return False
 
 
-def _publish_locked(record: Journal, uri: str, console: Console) -> bool:
+def _publish_locked(record: Journal, uri: str, console: Console, *, wait: bool) -> bool:
     """Publish the run of a journal that is ours, and note it there and in `result.json`."""
     directory = record.path.parent
-    published = publish(uri, directory)
+    published = publish(uri, directory, wait=wait)
     if published.run_id is None:
+        if published.unanswered:
+            record.append("unanswered", requests=published.unanswered)
         console.warning(f"not published: {directory.name}: {published.reason}")
         return False
     record.append("published", run_id=published.run_id, tracking_uri=without_password(uri))
