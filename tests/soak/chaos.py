@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -24,6 +25,9 @@ _MOMENTS = (None, None, "start", "resume", "dataset", "artifact", "model", "end"
 """Events after which a signal is sent at once, None for any moment."""
 
 _SHARE_OF_SYNC = 0.15
+_SHARE_OF_RETRIES = 0.4
+"""Starts that are those of a process that was killed, once more, as a scheduler does it."""
+
 _PATIENCE = 600.0
 """Seconds for which the last processes are waited for."""
 
@@ -130,20 +134,27 @@ class Chaos:
 
     def _start(self, at: float) -> None:
         """Start something, and decide on its fate."""
+        killed = [each for each in self.starts[-_AT_ONCE * 2 :] if each.exit_code not in {None, *each.codes}]
         if self._random.random() < _SHARE_OF_SYNC:
             begun = self.sync({0, 69})
+        elif killed and self._random.random() < _SHARE_OF_RETRIES:
+            before = self._random.choice(killed)
+            begun = self._begin(before.name, before.arguments, before.codes)
         else:
-            arguments, codes = self._random.choice(_JOBS)
-            options, more = self._random.choice(_OPTIONS)
-            name = _name(arguments)
-            command = ("train", "random-forest", *arguments, *options, *self._random.choice(_SEEDS))
-            begun = self._begin(name, command, {*codes, *more, _LOCKED})
+            begun = self._begin(*self._any_job())
         while self._random.random() < _SHARE_KILLED:
             at += self._random.uniform(*_SECONDS_TO_A_SIGNAL)
             moment = self._random.choice(_MOMENTS)
             self._due.append(Fate(begun, self._random.choice(_SIGNALS), at, moment))
 
-    def _begin(self, name: str, arguments: tuple[str, ...], codes: set[int]) -> Start:
+    def _any_job(self) -> tuple[str, tuple[str, ...], set[int]]:
+        """Return a job's name, what it is started with, and the codes with which it may end."""
+        arguments, codes = self._random.choice(_JOBS)
+        options, more = self._random.choice(_OPTIONS)
+        command = ("train", "random-forest", *arguments, *options, *self._random.choice(_SEEDS))
+        return _name(arguments), command, {*codes, *more, _LOCKED}
+
+    def _begin(self, name: str, arguments: Sequence[str], codes: Set[int]) -> Start:
         """Start one process."""
         number = len(self.starts)
         begun = starts.start(number, name, arguments, frozenset(codes), self._folder, self._server.uri)
