@@ -51,7 +51,7 @@ def run(arguments: Sequence[object], env: Mapping[str, str] | None = None) -> Ta
         if process.returncode:
             raise RuntimeError(f"{arguments} ended with {process.returncode}:\n{_text(stderr)}")
         lines = _text(stdout).splitlines()
-    output = json.loads(lines[-1]) if lines else {}
+    output = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
 
 

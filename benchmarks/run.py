@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import measuring
+import safety
 import tables
 from cases import FULL, QUICK, Case
 from measuring import ROOT, Taken
@@ -40,6 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, measuring.server(Path(folder)) as uri:
         measured = [_measure(case, uri) for case in cases]
     print(tables.render(measured))
+    print(safety.render())
     print(f"all numbers: {_keep(measured)}", file=sys.stderr)
 
 
@@ -68,7 +70,9 @@ def _job(case: Case, path: Path, uri: str) -> Taken:
     """Run our job, published to the server."""
     params = [part for key, value in case.params.items() for part in ("--param", f"{key}={value}")]
     runs = ["--runs-dir", path.parent / "runs"]
-    job = measuring.run(["-m", "jobs", "train", case.pipeline, path, *params, *runs], {"MLFLOW_TRACKING_URI": uri})
+    job = measuring.run(
+        ["-m", "jobs", "train", case.pipeline, path, "--force", *params, *runs], {"MLFLOW_TRACKING_URI": uri}
+    )
     if job.output["tracking"] != "published":
         raise RuntimeError(f"the job was not published: {job.output}")
     return job

@@ -1,8 +1,12 @@
 """README says what the program does: its tables and sessions are compared with the code."""
 
 import json
+import os
 import re
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import click
 import pytest
@@ -79,6 +83,34 @@ def test_session_of_bad_data(mljobs: MLJobs, tmp_path: object) -> None:
     documented = re.findall(r"error: (.*)", shown)
     assert documented == [re.findall(r"error: (.*)", ended.stderr)[0].replace(str(path), "bad.csv")]
     assert shown.endswith(f"$ echo $?\n{ended.exit_code}\n")
+
+
+def test_session_of_a_killed_job(mljobs: MLJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What README shows of a job that was killed is what a start after a SIGKILL prints, and one after that."""
+    monkeypatch.chdir(ROOT)
+    shown = session("$ timeout").split("$ ")
+    job = shown[2].partition(" >")[0].split()[1:]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs", *job], env={**os.environ, "MLJOBS_RUNS_DIR": str(tmp_path / "runs")}
+    )
+    while not list(tmp_path.glob("runs/*/checkpoint/trees-from-10.skops")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    for documented in shown[2:4]:
+        ended = mljobs(*job)
+        assert documented.endswith(f"\n{ended.exit_code}\n")
+        assert steady(documented) == steady(ended.stderr)
+    columns, row = mljobs("runs").stdout.splitlines()
+    documented_columns, documented_row = shown[4].splitlines()[1:]
+    assert documented_columns.split() == columns.split()
+    assert documented_row.split()[1:-2] == row.split()[1:-2]
+
+
+def steady(text: str) -> list[str]:
+    """Return the log lines without times, names of runs and folders, and how far a fit is."""
+    lines = (re.sub(r"\d+T\S+-\w{6}\b", "RUN", line) for line in without_times(text))
+    return [line for line in lines if not re.match(r"trees (?!1000/)", line)]
 
 
 def test_benchmark_is_there() -> None:
