@@ -39,7 +39,7 @@ def _row(run: PastRun) -> tuple[str, ...]:
 
 def _status(run: PastRun) -> str:
     """Return how a run ended, or whether it goes on."""
-    if run.end:
+    if run.end and run.result.exit_code is not None:
         return str(run.result.status)
     return "running" if run.is_running() else "lost"
 

@@ -57,6 +57,11 @@ class Run:
         self._started = time.monotonic()
         self._uri = tracking.configured_uri() if config.tracking != "off" else None
         self._journal = turn.interrupted
+        self._earlier = list(journal.read(turn.interrupted.path)) if turn.interrupted else []
+        if self._earlier:
+            # It may be stopped before it begins again.
+            result.attempts = 1 + sum(event["event"] == "resume" for event in self._earlier)
+            result.tracking = "queued" if self._uri else "off"
         self._publisher: Publisher | None = None
         self._points: set[tuple[str, int, float]] = set()
 
@@ -64,36 +69,44 @@ class Run:
         """Write the first event and start publishing; raise TrackingError if a server is required and not there."""
         if self._uri is None and self.config.tracking == "required":
             raise ConfigError("--tracking required needs a server: set MLFLOW_TRACKING_URI")
-        self.result.tracking = "queued" if self._uri else "off"
-        path = self.directory.path / journal.NAME
-        self._journal = self._journal or Journal(path)
-        self._journal.beat()
-        earlier = list(journal.read(path))
-        tracking.configure()
-        if self._uri:
-            self._publisher = Publisher(self._uri, self.directory.path, self._patience, earlier)
-        if earlier:
-            self._resume(self._journal, earlier)
-        else:
-            self._start(self._journal, pipeline)
+        self._open(pipeline)
         if self._publisher and self.config.tracking == "required":
             self._publisher.require()
 
-    def _start(self, record: Journal, pipeline: str) -> None:
-        """Write the event that a run exists."""
-        self.record(
-            "start",
-            run=self.directory.path.name,
-            experiment=self.config.experiment or pipeline,
-            key=self._key,
-            result=asdict(self.result),
-            file=record.inode,
-        )
+    @signals.whole
+    def _open(self, pipeline: str) -> None:
+        """Write the first event and start publishing; a signal in between would leave a journal without it."""
+        self.result.tracking = "queued" if self._uri else "off"
+        self._journal = self._journal or self._start(pipeline)
+        self._journal.beat()
+        tracking.configure()
+        if self._uri:
+            earlier = journal.read(self._journal.path)
+            self._publisher = Publisher(self._uri, self.directory.path, self._patience, earlier)
+        if self._earlier:
+            self._resume(self._journal)
 
-    def _resume(self, record: Journal, earlier: list[Event]) -> None:
+    def _start(self, pipeline: str) -> Journal:
+        """Return the journal of a new run, with the event that it exists; raise OutputError, and there is none."""
+        path = self.directory.path / journal.NAME
+        try:
+            record = Journal(path)
+            record.append(
+                "start",
+                run=self.directory.path.name,
+                experiment=self.config.experiment or pipeline,
+                key=self._key,
+                result=asdict(self.result),
+                file=record.inode,
+            )
+        except OSError as error:
+            raise OutputError(f"{path} can't be written: {error.strerror}") from error
+        return record
+
+    def _resume(self, record: Journal) -> None:
         """Write the event that the run goes on, and remember what of it is known already."""
-        self.result.attempts = 2 + sum(event["event"] == "resume" for event in earlier)
-        points = [event for event in earlier if event["event"] == "metrics"]
+        self.result.attempts += 1
+        points = [event for event in self._earlier if event["event"] == "metrics"]
         self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
         self.record("resume", attempt=self.result.attempts, file=record.inode)
         self.console.info(f"resuming {self.directory.path.name}", attempt=self.result.attempts)
@@ -217,7 +230,10 @@ class Run:
 
     def _say_where(self) -> None:
         """Tell where the results are, and what becomes of them."""
-        self.console.info(f"results are in {self.directory.path}")
+        if self.result.status == "killed" and self._key and self._journal:
+            self.console.info(f"stopped in {self.directory.path}; the next start goes on there")
+        else:
+            self.console.info(f"results are in {self.directory.path}")
         if self.config.tracking == "auto" and tracking.configured_uri() is None:
             self.console.info("not in MLflow: MLFLOW_TRACKING_URI is not set")
         if is_lost_with_container(self.directory.path):
