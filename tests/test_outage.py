@@ -319,9 +319,10 @@ def test_sync_that_is_killed_at_every_request(server: Server, proxy: Proxy, jobs
         proxy.requests.clear()
         process = jobs.start("sync")
         proxy.on_request = _killer(process, number)
-        if process.wait(60) == 0:
+        ended = end(process)
+        if ended.exit_code == 0:
             break
-        assert process.returncode == -signal.SIGKILL
+        assert ended.exit_code == -signal.SIGKILL, ended.stderr
     assert 15 < number < 99
     assert_once(server, queued)
 

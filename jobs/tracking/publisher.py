@@ -84,6 +84,8 @@ class Publisher:
         seconds = self._patience.left_to_start
         self._tried.wait(seconds)
         if self._run_id is None:
+            # The job ends for that: it does not wait once more.
+            self._patience.left = 0
             server = without_password(self._uri)
             raise TrackingError(f"{server} does not take the run: {self._why(seconds)}; `mljobs doctor` looks closer")
 
