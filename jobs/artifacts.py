@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,11 @@ class RunDirectory:
         now = datetime.now(UTC)
         stamp = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z"
         directory = cls(runs_dir.absolute() / f"{stamp}-{name}-{secrets.token_hex(3)}")
-        directory.open()
+        try:
+            directory.open()
+        except OutputError:
+            shutil.rmtree(directory.path, ignore_errors=True)
+            raise
         return directory
 
     def open(self) -> None:
@@ -75,8 +80,9 @@ class RunDirectory:
         return Artifact(name, *_measure(self.path / name))
 
     def clean(self) -> None:
-        """Remove what was not finished, and give the reserve back."""
-        self._reserve.unlink(missing_ok=True)
+        """Remove what was not finished, and give the reserve back, as far as the disk allows."""
+        with suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 

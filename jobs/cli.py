@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from jobs import __version__
+from jobs import __version__, signals
 from jobs.config import JobConfig, parse_age
 from jobs.console import Console, LogFormat, give_up
 from jobs.errors import ExitCode, JobError
@@ -215,9 +214,7 @@ def _exit_on_error(work: Callable[[], None]) -> None:
 
 def main() -> None:
     """Run the command line."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until a job takes signals itself, Ctrl-C ends the process as SIGTERM does, which schedulers see as 130.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signals.listen()
     # The libraries make a million objects that stay. To look for cycles among them every 700 new ones, and once more
     # at the end, takes seconds.
     gc.set_threshold(50_000)

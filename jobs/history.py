@@ -64,10 +64,10 @@ class PastRun:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the run was interrupted: stopped, lost, or kept from its work by a server that was required."""
+        """Whether the run was interrupted: stopped, lost, or kept from its work by a server, a disk, a setting."""
         if self.end is None or self.end["result"]["status"] == "killed":
             return True
-        return self.end["result"]["exit_code"] in {None, ExitCode.TRACKING}
+        return self.end["result"]["exit_code"] in {None, ExitCode.TRACKING, ExitCode.OUTPUT, ExitCode.CONFIG}
 
     def is_running(self) -> bool:
         """Tell whether a process is at it."""

@@ -5,7 +5,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError, StopError
-from jobs.journal import Event, Journal
+from jobs.journal import Journal
 from jobs.once import Turn
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result
@@ -89,18 +89,20 @@ class Run:
     def _start(self, pipeline: str) -> Journal:
         """Return the journal of a new run, with the event that it exists; raise OutputError, and there is none."""
         path = self.directory.path / journal.NAME
-        try:
-            record = Journal(path)
-            record.append(
-                "start",
-                run=self.directory.path.name,
-                experiment=self.config.experiment or pipeline,
-                key=self._key,
-                result=asdict(self.result),
-                file=record.inode,
-            )
-        except OSError as error:
-            raise OutputError(f"{path} can't be written: {error.strerror}") from error
+        with ExitStack() as opened:
+            try:
+                record = opened.enter_context(closing(Journal(path)))
+                record.append(
+                    "start",
+                    run=self.directory.path.name,
+                    experiment=self.config.experiment or pipeline,
+                    key=self._key,
+                    result=asdict(self.result),
+                    file=record.inode,
+                )
+            except OSError as error:
+                raise OutputError(f"{path} can't be written: {error.strerror}") from error
+            opened.pop_all()
         return record
 
     def _resume(self, record: Journal) -> None:

@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C: an exception while a job works, only a note while it starts and ends."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SOON = 0.02
 """Seconds after which a signal that came at a bad moment is tried again."""
+
+_LATER = 1.0
+"""Seconds after which an interruption that was lost is tried again."""
 
 _WHOLE: set[CodeType] = set()
 """Code of the functions that no signal interrupts."""
@@ -57,12 +61,31 @@ class Stop:
         if _must_wait(frame):
             signal.setitimer(signal.ITIMER_REAL, _SOON)
             return
+        # Python drops an exception that comes in a destructor or in a callback of C.
+        signal.setitimer(signal.ITIMER_REAL, _LATER)
         raise self.wanted
+
+
+def listen() -> None:
+    """End this process at SIGTERM and Ctrl-C until a job takes them: the first one of a container would ignore them."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as Python calls it
+    """End this process as the signal does by default, which schedulers see as 130 or 143."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)  # the first process of a container is spared
 
 
 @contextmanager
 def watched() -> Iterator[Stop]:
-    """Take SIGTERM and Ctrl-C, unless they are ignored, as `nohup` does; afterwards all is as it was."""
+    """Take SIGTERM and Ctrl-C, unless they are ignored, as `nohup` does; afterwards all is as it was.
+
+    A process that only `listen`ed is then deaf: its job has an end, which its exit code must tell.
+    """
     stop = Stop()
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
@@ -72,7 +95,7 @@ def watched() -> Iterator[Stop]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if handler is _leave else handler)
 
 
 def _must_wait(frame: FrameType | None) -> bool:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Ended, MLJobs
 
-from jobs import artifacts, journal, run, signals
+from jobs import artifacts, history, journal, run, signals
 from jobs.errors import StopError
 
 FAST = ("--param", "n_estimators=5")
@@ -109,6 +110,64 @@ def test_ctrl_c_while_python_starts_is_no_bug(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGINT
 
 
+def python(program: str, *before: str) -> int:
+    """Run a program and return how it ended."""
+    return subprocess.run([*before, sys.executable, "-c", program], check=False, timeout=60).returncode
+
+
+def test_a_signal_that_python_drops_comes_again() -> None:
+    """An exception in a destructor is only printed; the job is stopped all the same, a second later."""
+    program = """if True:
+        import os, signal, sys, time
+        from jobs import errors, signals
+
+        class Dropping:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+
+        with signals.watched() as stop:
+            try:
+                with stop.interrupts():
+                    Dropping()
+                    time.sleep(30)
+            except errors.TerminatedError as error:
+                sys.exit(error.exit_code)
+    """
+    assert python(program) == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_after_the_end_does_not_change_the_exit_code(number: int) -> None:
+    """While Python shuts down, which takes a moment with large libraries, the job has its end."""
+    program = f"""if True:
+        import os, sys
+        from jobs import cli, signals
+
+        def job(**_):
+            with signals.watched():
+                pass
+            os.kill(os.getpid(), {int(number)})
+            sys.exit(3)
+
+        cli.cli = job
+        cli.main()
+    """
+    assert python(program) == 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_the_first_process_of_a_container_listens_while_python_starts(number: int, code: int) -> None:
+    """The kernel spares it from signals that it does not handle: `docker stop` would wait for nothing."""
+    if subprocess.run(["unshare", "--pid", "--fork", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("only root can start a first process")
+    program = (
+        f"import os, time; from jobs import cli; "
+        f"cli.cli = lambda **_: (os.kill(os.getpid(), {int(number)}), time.sleep(5)); cli.main()"
+    )
+    assert python(program, "unshare", "--pid", "--fork") == code
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 256 KiB."""
@@ -148,3 +207,26 @@ def test_a_signal_waits_for_the_end_of_what_must_be_whole(number: signal.Signals
     with pytest.raises(StopError) as stopped:
         job()
     assert (done, stopped.value.exit_code) == (["work"], code)
+
+
+def check_full(ended: Ended) -> None:
+    """Assert that a full disk is the end of a job, on stdout at least."""
+    assert (ended.exit_code, ended.result["exit_code"], ended.result["status"]) == (73, 73, "failed")
+    assert "No space left on device" in ended.result["reason"]
+
+
+def test_a_disk_too_full_for_a_run_directory_has_none_afterwards(mljobs: MLJobs, csv: Path, small_disk: Path) -> None:
+    """Each start would leave a part of one else, and the disk would be fuller still."""
+    (small_disk / "others").write_bytes(bytes(224 * 1024))
+    check_full(mljobs("train", "random-forest", csv, *FAST, "--runs-dir", small_disk))
+    assert {each.name for each in small_disk.iterdir()} == {".locks", "others"}
+
+
+def test_a_disk_too_full_for_the_first_event_gets_the_result(mljobs: MLJobs, csv: Path, small_disk: Path) -> None:
+    """The journal stays empty rather than begin in the middle; the reserve takes the result."""
+    (small_disk / "others").write_bytes(bytes(192 * 1024))
+    ended = mljobs("train", "random-forest", csv, *FAST, "--runs-dir", small_disk)
+    check_full(ended)
+    run = history.open_run(Path(ended.result["run_directory"]))
+    assert run
+    assert asdict(run.result) == ended.result

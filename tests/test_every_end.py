@@ -274,6 +274,27 @@ def test_a_job_that_is_killed_again_and_again_comes_to_the_same_end(
     assert (0, attempts) == (ended.exit_code, json.loads((directory / "result.json").read_bytes())["attempts"])
 
 
+@pytest.mark.parametrize("first", ["SIGKILL", "SIGTERM"])
+def test_a_resumed_run_that_is_stopped_before_it_begins_can_still_go_on(
+    drivers: list[Driver], data: Path, undisturbed: Undisturbed, tmp_path: Path, first: str
+) -> None:
+    """Its end is that of the signal, and its attempts are those that began."""
+    (tmp_path / CSV).symlink_to(data / CSV)
+    place = Place(drivers[0], tmp_path / "resumed")
+    place(*TRAIN, end=first, at="rename checkpoint/.unfinished/trees-from-2")
+    stopped = place(*TRAIN, end="SIGTERM", at="open .reserve")
+    (directory,) = place.runs
+    assert stopped.exit_code == 143
+    assert check_one_end(directory) == stopped.result
+    assert (stopped.result["status"], stopped.result["attempts"]) == ("killed", 1)
+    without_server = place(*TRAIN, "--tracking", "required")
+    assert check_one_end(directory) == without_server.result
+    assert (without_server.exit_code, without_server.result["status"]) == (78, "failed")
+    again = place(*TRAIN)
+    assert (again.result["attempts"], check_one_end(directory)) == (2, again.result)
+    check_same(directory, undisturbed, data)
+
+
 # A live run
 
 
