@@ -20,6 +20,10 @@ class SlowReplay:
 
     def __init__(self, client: object, directory: Path) -> None:
         """Take what `Replay` takes."""
+        self.unanswered: list[int] = []
+
+    def raise_doubt(self) -> None:
+        """Have none."""
 
     def send(self, _event: dict[str, Any], *, last_try: bool) -> None:  # noqa: ARG002 - as `Replay`
         """Take a second."""

@@ -445,7 +445,9 @@ def test_what_was_queued_is_published_later_with_its_own_times(
     assert [len(found[each]) for each in ("runs", "models", "versions")] == [1, 1, 1]
     assert ("published" in first.stderr, second.stderr) == (True, "")
     assert everything(server, result["run_id"]) == found
-    assert result == {**queued[0].result, "tracking": "published", "run_id": result["run_id"]}
+    there = {"tracking": "published", "run_id": result["run_id"], "run_directory": str(directory)}
+    assert result == {**events["end"]["result"], **there}
+    assert result == {**queued[0].result, **there, "seconds": result["seconds"]}
     assert SECRET not in first.stderr + all_texts(runs)
 
 
@@ -528,7 +530,7 @@ def test_sync_skips_a_run_that_somebody_is_at(
 def test_sync_skips_what_is_not_of_mljobs(
     server: Server, mljobs: MLJobs, queued: tuple[Ended, float], tmp_path: Path
 ) -> None:
-    """Foreign journals are left out, a foreign result is left as it is, and the others are published."""
+    """Foreign journals are left out, and the others are published, with a result as the journal has it."""
     runs = tmp_path / "runs"
     for number, text in enumerate(("{}\n", "[1]\n", "no json\n")):
         (runs / named(f"foreign-{number}")).mkdir(parents=True)
@@ -539,7 +541,7 @@ def test_sync_skips_what_is_not_of_mljobs(
     skipped = {line for line in ended.stderr.splitlines() if "skipped: " in line}
     assert (ended.exit_code, len(skipped)) == (0, 3)
     assert "published" in events_of(directory)
-    assert (directory / "result.json").read_text() == "{}"
+    assert json.loads((directory / "result.json").read_text())["tracking"] == "published"
 
 
 def test_sync_without_a_server_or_a_folder_says_so(mljobs: MLJobs, tmp_path: Path) -> None:
