@@ -18,7 +18,7 @@ class SlowReplay:
 
     run_id = "1"
 
-    def __init__(self, client: object, directory: Path) -> None:
+    def __init__(self, _client: object, _directory: Path) -> None:
         """Take what `Replay` takes."""
         self.unanswered: list[int] = []
 
