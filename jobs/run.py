@@ -57,13 +57,11 @@ class Run:
         self._started = time.monotonic()
         self._uri = tracking.configured_uri() if config.tracking != "off" else None
         self._journal = turn.interrupted
-        self._earlier = list(journal.read(turn.interrupted.path)) if turn.interrupted else []
-        if self._earlier:
-            # It may be stopped before it begins again.
-            result.attempts = 1 + sum(event["event"] == "resume" for event in self._earlier)
-            result.tracking = "queued" if self._uri else "off"
         self._publisher: Publisher | None = None
         self._points: set[tuple[str, int, float]] = set()
+        if self._journal:
+            # At once: however soon it is stopped, its end is that of this attempt, not a second one of the last.
+            self._resume(self._journal)
 
     def begin(self, pipeline: str) -> None:
         """Write the first event and start publishing; raise TrackingError if a server is required and not there."""
@@ -81,10 +79,8 @@ class Run:
         self._journal.beat()
         tracking.configure()
         if self._uri:
-            earlier = journal.read(self._journal.path)
-            self._publisher = Publisher(self._uri, self.directory.path, self._patience, earlier)
-        if self._earlier:
-            self._resume(self._journal)
+            events = journal.read(self._journal.path)
+            self._publisher = Publisher(self._uri, self.directory.path, self._patience, events)
 
     def _start(self, pipeline: str) -> Journal:
         """Return the journal of a new run, with the event that it exists; raise OutputError, and there is none."""
@@ -107,8 +103,10 @@ class Run:
 
     def _resume(self, record: Journal) -> None:
         """Write the event that the run goes on, and remember what of it is known already."""
-        self.result.attempts += 1
-        points = [event for event in self._earlier if event["event"] == "metrics"]
+        earlier = list(journal.read(record.path))
+        self.result.attempts = 2 + sum(event["event"] == "resume" for event in earlier)
+        self.result.tracking = "queued" if self._uri else "off"
+        points = [event for event in earlier if event["event"] == "metrics"]
         self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
         self.record("resume", attempt=self.result.attempts, file=record.inode)
         self.console.info(f"resuming {self.directory.path.name}", attempt=self.result.attempts)
