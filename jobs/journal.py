@@ -114,6 +114,17 @@ class Journal:
         self._file.close()
 
 
+def begin(path: Path, **facts: Any) -> Journal:
+    """Return the journal of a new run with its event `start`; raise OSError, with nothing in it, if that fails."""
+    record = Journal(path)
+    try:
+        record.append("start", **facts, file=record.inode)
+    except OSError:
+        record.close()
+        raise
+    return record
+
+
 def _end_of_last_line(path: Path) -> int:
     """Return the size of a journal without a last line that a crash tore off."""
     return path.read_bytes().rfind(b"\n") + 1

@@ -1,6 +1,7 @@
 """The CPU and the memory that this container really has, not those of the machine below it."""
 
 import ctypes
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from jobs.errors import FitError
 
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
+_KIBIBYTE = 1024
 
 NO_LIMIT = 2**60
 """Limits from here on are the kernel's ways to say "none" (cgroup v1 writes 9223372036854771712)."""
@@ -58,6 +60,11 @@ def available_memory(cgroups: Path = CGROUPS, proc: Path = PROC) -> int:
     """
     free = [max(0, limit - used) for limit, used in _groups(cgroups, proc)]
     return min([*free, _machine_memory(proc)])
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has held, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
 
 
 def require_memory(need: int, what: str, advice: str) -> None:

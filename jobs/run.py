@@ -1,16 +1,15 @@
 """One run from its first event to its end: directory, journal, publishing, timing."""
 
 import math
-import resource
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs import checkpoint, history, journal, once, signals, tracking
+from jobs import checkpoint, history, journal, once, resources, signals, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
@@ -24,8 +23,6 @@ from jobs.signals import Stop
 from jobs.tracking import Patience
 from jobs.tracking.publisher import Published, Publisher
 from jobs.tracking.sync import publish_queued
-
-_KIBIBYTE = 1024
 
 
 class Run:
@@ -59,6 +56,7 @@ class Run:
         self._journal = turn.interrupted
         self._publisher: Publisher | None = None
         self._points: set[tuple[str, int, float]] = set()
+        self._has_ended = False
         if self._journal:
             # At once: however soon it is stopped, its end is that of this attempt, not a second one of the last.
             self._resume(self._journal)
@@ -85,21 +83,11 @@ class Run:
     def _start(self, pipeline: str) -> Journal:
         """Return the journal of a new run, with the event that it exists; raise OutputError, and there is none."""
         path = self.directory.path / journal.NAME
-        with ExitStack() as opened:
-            try:
-                record = opened.enter_context(closing(Journal(path)))
-                record.append(
-                    "start",
-                    run=self.directory.path.name,
-                    experiment=self.config.experiment or pipeline,
-                    key=self._key,
-                    result=asdict(self.result),
-                    file=record.inode,
-                )
-            except OSError as error:
-                raise OutputError(f"{path} can't be written: {error.strerror}") from error
-            opened.pop_all()
-        return record
+        facts = {"run": path.parent.name, "experiment": self.config.experiment or pipeline, "key": self._key}
+        try:
+            return journal.begin(path, **facts, result=asdict(self.result))
+        except OSError as error:
+            raise OutputError(f"{path} can't be written: {error.strerror}") from error
 
     def _resume(self, record: Journal) -> None:
         """Write the event that the run goes on, and remember what of it is known already."""
@@ -169,7 +157,7 @@ class Run:
     def end(self, stop: Stop) -> None:
         """Leave `result.json`, write the last event, and wait for what is not published yet."""
         self.directory.clean()
-        self.result.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+        self.result.peak_memory_bytes = resources.peak_memory()
         self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
         self._write_result()
         # Whatever happens while the rest is sent, the end is on the disk.
@@ -199,15 +187,16 @@ class Run:
         try:
             self.record("tags", tags=self.result.tags())
             self.record("end", result=asdict(self.result))
+            self._has_ended = True
         except OutputError as error:
             self.fail(error)
             if self._publisher:
                 self._publisher.put({"event": "end", "time": journal.now(), "result": asdict(self.result)})
 
     def fail(self, error: JobError) -> None:
-        """Note a failure; the first one is the reason."""
+        """Note a failure; the first one is the reason, and none changes an end that is recorded."""
         self.console.error(str(error))
-        if self.result.status not in {"failed", "killed"} or self.result.reason is None:
+        if not self._has_ended and (self.result.status not in {"failed", "killed"} or self.result.reason is None):
             self.result.status, self.result.exit_code, self.result.reason = "failed", error.exit_code, str(error)
 
     def _take(self, published: Published) -> None:
@@ -218,8 +207,8 @@ class Run:
                 self._record_late("unanswered", requests=published.unanswered)
             return
         self.result.tracking, self.result.run_id = "published", published.run_id
-        uri = tracking.without_password(str(self._uri))
-        self._record_late("published", run_id=published.run_id, tracking_uri=uri)
+        server = tracking.without_password(str(self._uri))
+        self._record_late("published", run_id=published.run_id, tracking_uri=server)
 
     def _record_late(self, event: str, **fields: Any) -> None:
         """Write an event after the last one."""
@@ -252,9 +241,8 @@ def carry_out(
     ----------
     repeat : do it whatever was done before, and whatever others do.
     """
-    result = Result(
-        job=job, name=config.job_name(job), pipeline=config.pipeline or None, data={"path": str(config.data)}
-    )
+    data = {"path": str(config.data)}
+    result = Result(job=job, name=config.job_name(job), pipeline=config.pipeline or None, data=data)
     run: Run | None = None
     turn = Turn()
     with signals.watched() as stop, ExitStack() as held:
@@ -273,8 +261,7 @@ def carry_out(
             _note_failure(result, error, console)
         if run:
             run.end(stop)
-            _settle(config, result, stop, turn.patience, console)
-        elif turn.standing:
+        if run or turn.standing:
             _settle(config, result, stop, turn.patience, console)
     return result
 

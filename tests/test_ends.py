@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jobs import artifacts, history, journal, run, signals
 from jobs.errors import StopError
 
 FAST = ("--param", "n_estimators=5")
+DISK = 512 * 1024
 SIGNALS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 
 
@@ -170,10 +172,10 @@ def test_the_first_process_of_a_container_listens_while_python_starts(number: in
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk of 256 KiB."""
+    """Mount a disk of `DISK` bytes."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", folder], check=False)
     if mounted.returncode:
         pytest.skip("only root can mount a small disk")
     yield folder
@@ -217,16 +219,39 @@ def check_full(ended: Ended) -> None:
 
 def test_a_disk_too_full_for_a_run_directory_has_none_afterwards(mljobs: MLJobs, csv: Path, small_disk: Path) -> None:
     """Each start would leave a part of one else, and the disk would be fuller still."""
-    (small_disk / "others").write_bytes(bytes(224 * 1024))
+    (small_disk / "others").write_bytes(bytes(DISK - 32 * 1024))
     check_full(mljobs("train", "random-forest", csv, *FAST, "--runs-dir", small_disk))
     assert {each.name for each in small_disk.iterdir()} == {".locks", "others"}
 
 
 def test_a_disk_too_full_for_the_first_event_gets_the_result(mljobs: MLJobs, csv: Path, small_disk: Path) -> None:
     """The journal stays empty rather than begin in the middle; the reserve takes the result."""
-    (small_disk / "others").write_bytes(bytes(192 * 1024))
+    (small_disk / "others").write_bytes(bytes(DISK - 64 * 1024))
     ended = mljobs("train", "random-forest", csv, *FAST, "--runs-dir", small_disk)
     check_full(ended)
     run = history.open_run(Path(ended.result["run_directory"]))
     assert run
     assert asdict(run.result) == ended.result
+
+
+def test_a_disk_that_fills_up_after_the_end_does_not_change_it(
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch, small_disk: Path, tmp_path: Path
+) -> None:
+    """What can't be noted then is said, and done again by `mljobs sync`."""
+    real = run.Run._take
+
+    def fill(self: run.Run, published: Any) -> None:
+        with suppress(OSError), (small_disk / "others").open("wb", buffering=0) as file:
+            while file.write(bytes(512)):
+                pass
+        real(self, published)
+
+    monkeypatch.setattr(run.Run, "_take", fill)
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    ended = mljobs("train", "random-forest", csv, *FAST, "--runs-dir", small_disk, **store)
+    assert "No space left on device" in ended.stderr
+    directory = Path(ended.result["run_directory"])
+    (end,) = [event["result"] for event in journal.read(directory / journal.NAME) if event["event"] == "end"]
+    on_disk = json.loads((directory / "result.json").read_bytes())
+    assert {("finished", 0)} == {(each["status"], each["exit_code"]) for each in (ended.result, on_disk, end)}
+    assert ended.exit_code == 0
