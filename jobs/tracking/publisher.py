@@ -13,12 +13,14 @@ from jobs import journal
 from jobs.errors import TrackingError
 from jobs.journal import Event
 from jobs.signals import Stop
-from jobs.tracking import LEAST_BYTES_A_SECOND, Patience, connect, is_remote, status_of, without_password
-from jobs.tracking.condensing import condensed
-from jobs.tracking.replay import Replay
+from jobs.tracking import Patience, connect, is_remote, status_of, without_password
+from jobs.tracking.replay import Replay, condensed
 
 _PATIENCE_OF_STOPPED = 4.0
 """Seconds in which a job that is being stopped gives up on a server: Docker kills it after ten."""
+
+_LEAST_BYTES_A_SECOND = 5_000_000
+"""An upload that is under way and slower than that is given up."""
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between one try and the next, as long as the job works."""
@@ -114,7 +116,7 @@ class Publisher:
 
     def _seconds_of_upload(self) -> float:
         """Return the time that what is being uploaded may take by its size; none if the server failed to take it."""
-        return 0 if self._error else self._bytes_under_way / LEAST_BYTES_A_SECOND
+        return 0 if self._error else self._bytes_under_way / _LEAST_BYTES_A_SECOND
 
     def _why(self, seconds: float) -> str:
         """Return what kept the run from the server for so long."""
