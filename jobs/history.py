@@ -118,8 +118,13 @@ def _last_beginning(path: Path) -> Event:
     return [event for event in journal.read(path) if event["event"] in {"start", "resume"}][-1]
 
 
-def runs(runs_dir: Path, console: Console, name: str | None = None) -> Iterator[PastRun]:
-    """Yield the runs of a folder, the newest first; only those of the job `name`, if one is given."""
+def runs(runs_dir: Path, console: Console | None, name: str | None = None) -> Iterator[PastRun]:
+    """Yield the runs of a folder, the newest first; only those of the job `name`, if one is given.
+
+    Parameters
+    ----------
+    console : where journals that can't be read are told of; None if somebody has done so.
+    """
     if not runs_dir.is_dir():
         return
     for directory in sorted(runs_dir.absolute().iterdir(), reverse=True):
@@ -129,7 +134,8 @@ def runs(runs_dir: Path, console: Console, name: str | None = None) -> Iterator[
         try:
             run = open_run(directory)
         except UNREADABLE as error:
-            console.warning(f"skipped: {directory / journal.NAME} is no journal of mljobs, or can't be read: {error!r}")
+            if console:
+                console.warning(f"skipped: {directory}'s journal is none of mljobs, or can't be read: {error!r}")
             continue
         if run:
             yield run

@@ -202,7 +202,10 @@ class Run:
     def _take(self, published: Published) -> None:
         """Note whether the run is in MLflow."""
         if published.run_id is None:
-            self.console.warning(f"not published: {published.reason}; later: mljobs sync {self.directory.path.parent}")
+            server, folder = tracking.without_password(str(self._uri)), self.directory.path.parent
+            self.console.warning(
+                f"not published to {server}: {published.reason}; the next start does it, or mljobs sync {folder}"
+            )
             if published.unanswered:
                 self._record_late("unanswered", requests=published.unanswered)
             return

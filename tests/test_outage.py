@@ -86,7 +86,7 @@ def end_queued(process: "subprocess.Popen[str]", proxy: Proxy) -> Path:
     asked = [request.time for request in proxy.requests[:1]]
     seconds = sum(max(0, first["time"] - each) for each in asked) / 1000 + (exit_time - last["time"]) / 1000
     assert seconds <= 10
-    assert f"later: mljobs sync {directory.parent}" in ended.stderr
+    assert f"or mljobs sync {directory.parent}" in ended.stderr
     return directory
 
 

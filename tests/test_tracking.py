@@ -22,7 +22,7 @@ import pytest
 from harness import Ended, MLJobs, Server, free_port
 
 from jobs import journal, tracking
-from jobs.tracking import publisher
+from jobs.tracking import answers, publisher
 
 FAST = ("--param", "n_estimators=10")
 SECRET = "s3cr3t-w0rd"  # noqa: S105 - nobody's: it must not be seen again
@@ -412,8 +412,8 @@ def test_a_server_that_is_away_costs_no_result(queued: tuple[Ended, float]) -> N
     ended, seconds = queued
     assert (ended.exit_code, ended.result["tracking"], ended.result["run_id"]) == (0, "queued", None)
     assert (Path(ended.result["run_directory"]) / "model" / "model.skops").is_file()
-    assert "warning: not published:" in ended.stderr
-    assert f"later: mljobs sync {Path(ended.result['run_directory']).parent}" in ended.stderr
+    assert "warning: not published to http://127.0.0.1" in ended.stderr
+    assert f"or mljobs sync {Path(ended.result['run_directory']).parent}" in ended.stderr
     assert seconds < 30
 
 
@@ -699,11 +699,11 @@ def test_a_long_error_keeps_its_cause() -> None:
     """The middle is left out; of more lines only the first is shown."""
     url = "/api/2.0/mlflow/runs/search?" + "x" * 400
     cause = "(Caused by ResponseError('too many 500 error responses'))"
-    shown = publisher.describe(OSError(f"API request failed: Max retries exceeded with url: {url} {cause}\nmore"))
+    shown = answers.describe(OSError(f"API request failed: Max retries exceeded with url: {url} {cause}\nmore"))
     assert shown.startswith("OSError: API request failed: Max retries exceeded")
     assert shown.endswith(f" ... {cause}")
-    assert publisher.describe(OSError("a" * 200 + "b" * 200)) == "OSError: " + "a" * 150 + " ... " + "b" * 150
-    assert publisher.describe(OSError()) == "OSError: no message"
+    assert answers.describe(OSError("a" * 200 + "b" * 200)) == "OSError: " + "a" * 150 + " ... " + "b" * 150
+    assert answers.describe(OSError()) == "OSError: no message"
 
 
 @pytest.mark.server

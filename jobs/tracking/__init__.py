@@ -41,6 +41,9 @@ _USER = re.compile(r"(?<=://)(?:[^/\s]*@|[^/\s:@\[]*:(?!\d+(?:[/?#\s,;:)'\"]|$))
 ANSWER_SECONDS = 3
 """How long a job waits for an answer."""
 
+LEAST_BYTES_A_SECOND = 5_000_000
+"""An upload that is under way and slower than that is given up."""
+
 
 class Patience:
     """The seconds that a job waits for a server: at its start, at its end, and for what earlier ones left, in all."""
@@ -73,6 +76,17 @@ def configure(*, answer_seconds: int = ANSWER_SECONDS) -> None:
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 
+@contextmanager
+def time_to_upload(n_bytes: int) -> Iterator[None]:
+    """Wait longer for the answers inside: a server stores what it was sent before it says so."""
+    before = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(int(before) + n_bytes // LEAST_BYTES_A_SECOND)
+    try:
+        yield
+    finally:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = before
+
+
 def configured_uri() -> str | None:
     """Return the tracking server that the user named, or None."""
     return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None
@@ -81,24 +95,6 @@ def configured_uri() -> str | None:
 def without_password(text: str) -> str:
     """Return a URI, or a sentence with one, without the user and the password that it may hold."""
     return _USER.sub("", text)
-
-
-def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that a server answered an MLflow client's call with; None if there was no answer."""
-    if _is_unanswered(error):
-        return None
-    if hasattr(error, "get_http_status_code"):
-        return int(error.get_http_status_code())
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return None if status is None else int(status)
-
-
-def _is_unanswered(error: BaseException) -> bool:
-    """Tell whether MLflow's client got no answer; it calls that an internal error of the server, with status 500."""
-    from requests import ConnectionError as NoConnectionError
-    from requests import Timeout
-
-    return isinstance(error.__context__, (NoConnectionError, Timeout))
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:

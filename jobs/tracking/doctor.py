@@ -10,7 +10,7 @@ from typing import Any
 from jobs.console import Console
 from jobs.errors import ConfigError, TrackingError
 from jobs.tracking import configured_uri, connect, without_password
-from jobs.tracking.publisher import describe
+from jobs.tracking.answers import describe
 
 _CONTENT = "written by mljobs doctor\n"
 

@@ -7,7 +7,7 @@ from jobs.console import Console
 from jobs.datasets import sha256_of
 from jobs.result import Result
 from jobs.tracking import Patience, configured_uri, connect, is_answering, is_remote, within
-from jobs.tracking.publisher import describe
+from jobs.tracking.answers import describe
 from jobs.tracking.replay import KEY_TAG, NAME_TAG, RUN_TAG
 
 _SECONDS = 3.0

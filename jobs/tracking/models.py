@@ -6,8 +6,8 @@ from typing import Any
 
 from jobs.errors import NoInputError, TrackingError
 from jobs.pipelines import CARD
-from jobs.tracking import configure, configured_uri, connect, status_of, without_password
-from jobs.tracking.publisher import describe
+from jobs.tracking import configure, configured_uri, connect, without_password
+from jobs.tracking.answers import describe, status_of
 
 _DOES_NOT_EXIST = (400, 404)
 """What a server answers for names that it does not know, or that can be none."""

@@ -6,27 +6,22 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 from jobs import journal
 from jobs.errors import TrackingError
 from jobs.journal import Event
 from jobs.signals import Stop
-from jobs.tracking import Patience, connect, is_remote, status_of, without_password
-from jobs.tracking.replay import Replay, condensed
+from jobs.tracking import LEAST_BYTES_A_SECOND, Patience, connect, is_remote, without_password
+from jobs.tracking.answers import describe
+from jobs.tracking.condensing import condensed
+from jobs.tracking.replay import Replay
 
 _PATIENCE_OF_STOPPED = 4.0
 """Seconds in which a job that is being stopped gives up on a server: Docker kills it after ten."""
 
-_LEAST_BYTES_A_SECOND = 5_000_000
-"""An upload that is under way and slower than that is given up."""
-
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between one try and the next, as long as the job works."""
-
-_MAX_LINE = 300
-"""Characters of an error's line that a person reads."""
 
 _LOCAL_PATIENCE = 120.0
 """Seconds for which a job waits for an embedded store, which can't be away; it may be slow to open."""
@@ -116,7 +111,7 @@ class Publisher:
 
     def _seconds_of_upload(self) -> float:
         """Return the time that what is being uploaded may take by its size; none if the server failed to take it."""
-        return 0 if self._error else self._bytes_under_way / _LEAST_BYTES_A_SECOND
+        return 0 if self._error else self._bytes_under_way / LEAST_BYTES_A_SECOND
 
     def _why(self, seconds: float) -> str:
         """Return what kept the run from the server for so long."""
@@ -176,21 +171,3 @@ def publish(uri: str, directory: Path, *, wait: bool = False) -> Published:
     except Exception as error:  # noqa: BLE001 - as above
         return Published(None, describe(error), tuple(replay.unanswered) if replay else ())
     return Published(replay.run_id)
-
-
-def describe(error: Exception) -> str:
-    """Return one line of an error of MLflow's client, and what to do about it where that is known."""
-    lines = without_password(str(error)).strip().splitlines()
-    text = f"{type(error).__name__}: {_shorten(lines[0]) if lines else 'no message'}"
-    if status_of(error) == HTTPStatus.UNAUTHORIZED:
-        text += "; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    return text
-
-
-def _shorten(line: str) -> str:
-    """Return a line with its middle left out if it is long: it ends with the cause."""
-    if len(line) <= _MAX_LINE:
-        return line
-    cause = line.rfind("(Caused by ")
-    end = line[cause:] if cause >= 0 else line[-_MAX_LINE // 2 :]
-    return f"{line[: _MAX_LINE // 2].rstrip()} ... {end[:_MAX_LINE].lstrip()}"

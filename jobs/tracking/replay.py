@@ -1,14 +1,15 @@
 """From journal to MLflow: each kind of event is one method, and sending it twice changes nothing."""
 
-import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jobs import journal
 from jobs.journal import Event
-from jobs.tracking import status_of
+from jobs.tracking import time_to_upload
+from jobs.tracking.answers import is_refusal, status_of
+from jobs.tracking.schemas import as_mlflow
 
 RUN_TAG = "mljobs.run"
 """Tag that only one run carries; searched for before a run is created, so that a run is never there twice."""
@@ -25,18 +26,8 @@ _EXPERIMENT_TAGS = {
 _MAX_DIGEST = 36
 _MAX_TAG = 5000
 _MAX_PARAM = 6000
-_MAX_SCHEMA = 1_048_575
-_MAX_POINTS = 1000
-_REFUSALS = range(400, 500)
-_PASSING = (408, 429)
-"""Answers among them that another try may change."""
-
-
 _MS_TO_ARRIVE = 30_000
 """For so long a request that was given up may still arrive: servers, and what is before them, go on without us."""
-
-_MARGIN = 200
-"""Characters for what is around a schema's columns."""
 
 
 class DoubledError(Exception):
@@ -64,6 +55,7 @@ class Replay:
         self._run = ""
         self._experiment_id = ""
         self._model_id: str | None = None
+        self._registered: str | None = None
         self._refusal: Exception | None = None
         self.unanswered: list[int] = []
         self.run_id = ""
@@ -82,7 +74,7 @@ class Replay:
             getattr(self, "_" + event["event"])(event)
         except Exception as error:
             answered = status_of(error) is not None
-            if not (self.run_id and (_is_refusal(error) or (last_try and answered))):
+            if not (self.run_id and (is_refusal(error) or (last_try and answered))):
                 raise
             self._refusal = self._refusal or error
         if event["event"] == "end" and self._refusal:
@@ -108,7 +100,7 @@ class Replay:
         try:
             answer = ask(*args, **kwargs)
         except Exception as error:
-            if _is_refusal(error):
+            if is_refusal(error):
                 self.unanswered.remove(asked)
             raise
         self.unanswered.remove(asked)
@@ -197,7 +189,7 @@ class Replay:
             digest=event["sha256"][:_MAX_DIGEST],
             source_type="local",
             source=event["source"],
-            schema=json.dumps(_SCHEMAS[event["schema"]["kind"]](event["schema"])),
+            schema=as_mlflow(event["schema"]),
             profile=json.dumps({"num_rows": event["rows"]}),
         )
         self._client.log_inputs(
@@ -205,7 +197,8 @@ class Replay:
         )
 
     def _artifact(self, event: Event) -> None:
-        self._client.log_artifact(self.run_id, str(self._directory / event["path"]))
+        with time_to_upload(event["size"]):
+            self._client.log_artifact(self.run_id, str(self._directory / event["path"]))
 
     def _model(self, event: Event) -> None:
         """Upload the model folder as a logged model of the run, and register it."""
@@ -214,7 +207,8 @@ class Replay:
         model = self._logged_model(event["path"])
         self._model_id = model.model_id
         if model.status != LoggedModelStatus.READY:
-            self._client.log_model_artifacts(model.model_id, str(self._directory / event["path"]))
+            with time_to_upload(event["size"]):
+                self._client.log_model_artifacts(model.model_id, str(self._directory / event["path"]))
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         outputs = self._client.get_run(self.run_id).outputs
         if not (outputs and outputs.model_outputs):  # the server does not take the same output twice
@@ -240,7 +234,8 @@ class Replay:
         """Make the run's model a version of the registered model `name`, unless it is one."""
         from mlflow.exceptions import MlflowException
 
-        if any(version.name == name for version in self._versions(self.run_id)):
+        self._registered = name
+        if self._versions(self.run_id, name):
             return
         try:
             self._client.create_registered_model(name)
@@ -258,10 +253,10 @@ class Replay:
             await_creation_for=0,
         )
 
-    def _versions(self, run_id: str) -> list[Any]:
-        """Return the versions of registered models that a run's model is, the oldest first."""
+    def _versions(self, run_id: str, name: str | None) -> list[Any]:
+        """Return the versions of a registered model that a run's model is, the oldest first; not those of other names."""
         found = self._client.search_model_versions(f"run_id = '{run_id}'")
-        return sorted(found, key=lambda version: int(version.version))
+        return sorted((each for each in found if each.name == name), key=lambda version: int(version.version))
 
     def _end(self, event: Event) -> None:
         """End the run, and see to it that it is there once."""
@@ -270,12 +265,12 @@ class Replay:
         if found[:1] != [self.run_id]:
             raise DoubledError(f"{self._run} is in MLflow {len(found)} times; the next start or sync leaves one")
         for run_id in found[1:]:
-            self._drop(self._logged_models(run_id), self._versions(run_id))
+            self._drop(self._logged_models(run_id), self._versions(run_id, self._registered))
             self._client.delete_run(run_id)
             self._note_arrived()
         if self._model_id:
             others = [model for model in self._logged_models(self.run_id) if model.model_id != self._model_id]
-            self._drop(others, self._versions(self.run_id)[1:])
+            self._drop(others, self._versions(self.run_id, self._registered)[1:])
 
     def _drop(self, models: Iterable[Any], versions: Iterable[Any]) -> None:
         """Delete the models and versions that a request which was given up has made besides."""
@@ -294,64 +289,6 @@ class Replay:
         """Nothing to send: the mark that all was sent."""
 
 
-def condensed(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield the events of a journal as few as MLflow needs: only the last beginning or end, metrics in batches.
-
-    What was given up comes first: it is to be known before the end.
-    """
-    everything = list(events)
-    yield from (each for each in everything if each["event"] == "unanswered")
-    turns = [each for each in everything if each["event"] in {"resume", "end"}]
-    kept = [each for each in everything if each not in turns[:-1] and each["event"] != "unanswered"]
-    for is_metrics, group in itertools.groupby(kept, key=lambda each: each["event"] == "metrics"):
-        events = list(group)
-        yield from _batches(events) if is_metrics else events
-
-
-def _batches(events: Iterable[Event]) -> Iterator[Event]:
-    """Yield one event for many with metrics, of no more points than MLflow takes at a time."""
-    batch: list[Event] = []
-    for event in events:
-        if sum(len(each["metrics"]) for each in [*batch, event]) > _MAX_POINTS:
-            yield {"event": "metrics", "all": batch}
-            batch = []
-        batch.append(event)
-    yield {"event": "metrics", "all": batch}
-
-
 def _size(data: Any) -> int:
     """Return how much MLflow has of a run."""
     return len(data.params) + len(data.metrics) + len(data.tags)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Tell whether another try can't help: the server said no, or the file to be sent is gone."""
-    status = status_of(error)
-    return isinstance(error, FileNotFoundError) or (status in _REFUSALS and status not in _PASSING)
-
-
-def _table_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table's schema as MLflow's pages show it."""
-    types = {"numeric": "double", "text": "string"}
-    columns = [{"name": name, "type": types[kind], "required": True} for name, kind in schema["columns"].items()]
-    target = {"name": schema["target"], "type": "string", "required": True}
-    return {"mlflow_colspec": [*_fitting(columns, _MAX_SCHEMA - len(json.dumps(target))), target]}
-
-
-def _fitting(columns: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
-    """Return the first columns whose JSON fits into `size` characters, and then how many more there are."""
-    if len(json.dumps(columns)) < size - _MARGIN:
-        return columns
-    ends = itertools.accumulate(len(json.dumps(each)) + len(", ") for each in columns)
-    fitting = sum(end < size - _MARGIN for end in ends)
-    rest = {"name": f"... and {len(columns) - fitting} more columns", "type": "string", "required": False}
-    return [*columns[:fitting], rest]
-
-
-def _image_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an image array's schema as MLflow's pages show it."""
-    spec = {"dtype": schema["dtype"], "shape": [-1, *schema["shape"]]}
-    return {"mlflow_tensorspec": {"features": json.dumps([{"type": "tensor", "tensor-spec": spec}]), "targets": None}}
-
-
-_SCHEMAS = {"table": _table_schema, "images": _image_schema}

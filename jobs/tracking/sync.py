@@ -12,7 +12,8 @@ from jobs.history import PastRun
 from jobs.journal import Journal
 from jobs.signals import Stop
 from jobs.tracking import Patience, configure, configured_uri, connect, is_answering, without_password
-from jobs.tracking.publisher import describe, publish
+from jobs.tracking.answers import describe
+from jobs.tracking.publisher import publish
 
 _ANSWER_SECONDS = 120
 """How long an answer is waited for where no job is held up."""
@@ -40,7 +41,7 @@ def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
     history.settle(runs_dir, console, copies=copies)
     configure(answer_seconds=_ANSWER_SECONDS)
     _require_answer(uri)
-    unpublished = [run for run in _oldest_first(runs_dir, console) if run.is_unpublished]
+    unpublished = [run for run in _oldest_first(runs_dir) if run.is_unpublished]
     refused = [run.path.name for run in unpublished if not _publish(run.path, uri, console, wait=True)]
     if refused:
         raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
@@ -59,7 +60,7 @@ def publish_queued(
     uri = configured_uri()
     if uri is None or stop.wanted:
         return
-    unpublished = (run for run in _oldest_first(runs_dir, console) if run.is_unpublished)
+    unpublished = (run for run in _oldest_first(runs_dir) if run.is_unpublished)
     queued = [run.path for run in unpublished if run.result.tracking == "queued" or run.path == also]
     deadline = time.monotonic() + patience.left
     if not queued or not is_answering(uri):
@@ -85,9 +86,9 @@ def _require_answer(uri: str) -> None:
         raise TrackingError(f"{without_password(uri)} does not answer: {describe(error)}; nothing was sent") from error
 
 
-def _oldest_first(runs_dir: Path, console: Console) -> list[PastRun]:
-    """Return the runs of a folder."""
-    return list(history.runs(runs_dir, console))[::-1]
+def _oldest_first(runs_dir: Path) -> list[PastRun]:
+    """Return the runs of a folder, whose broken journals have been told of."""
+    return list(history.runs(runs_dir, None))[::-1]
 
 
 def _publish(directory: Path, uri: str, console: Console, *, wait: bool = False) -> bool:
