@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -154,7 +154,7 @@ class Chaos:
         command = ("train", "random-forest", *arguments, *options, *self._random.choice(_SEEDS))
         return _name(arguments), command, {*codes, *more, _LOCKED}
 
-    def _begin(self, name: str, arguments: Sequence[str], codes: Set[int]) -> Start:
+    def _begin(self, name: str, arguments: Sequence[str], codes: set[int] | frozenset[int]) -> Start:
         """Start one process."""
         number = len(self.starts)
         begun = starts.start(number, name, arguments, frozenset(codes), self._folder, self._server.uri)

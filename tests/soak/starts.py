@@ -64,7 +64,9 @@ class Start:
         """Whether it may end as it did, for all that was done to it."""
         sent = {number for number, _ in self.signals}
         stopped = {code for number in sent for code in (-number, 128 + number) if code != 128 + signal.SIGKILL}
-        return self.exit_code in self.codes | stopped
+        # Ctrl-C while Python itself starts, before there is any code of ours.
+        too_early = signal.SIGINT in sent and self.stderr.read_text().startswith("Fatal Python error: init_import_site")
+        return self.exit_code in self.codes | stopped or (self.exit_code == 1 and too_early)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless the process has ended."""
