@@ -421,7 +421,7 @@ class Case:
     resumes: bool = False
 
 
-BEFORE, BEGINNING = "open journal.jsonl", "append start"
+BEFORE, BEGINNING = "open .reserve", "append start"
 FIT, ARTIFACTS = "rename checkpoint/.unfinished/trees-from-2", "rename .unfinished/report.html"
 LAST, PUBLISHING, PUBLISHED = "append end", "rmdir checkpoint", "append published"
 SIGNALS = (("SIGTERM", 143), ("SIGTERM SIGTERM", 143), ("SIGINT", 130))
