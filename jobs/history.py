@@ -47,9 +47,8 @@ class PastRun:
     def result(self) -> Result:
         """What the run said at its end, or says of itself as long as it has none."""
         if self.end is None:
-            attempts = self.begun.get("attempt", 1)
-            return Result(**{**self.start["result"], "run_directory": str(self.path), "attempts": attempts})
-        result = Result(**{**self.end["result"], "run_directory": str(self.path)})
+            return replace(Result.from_journal(self.start["result"], self.path), attempts=self.begun.get("attempt", 1))
+        result = Result.from_journal(self.end["result"], self.path)
         return replace(result, tracking="published", run_id=self.published["run_id"]) if self.published else result
 
     @property

@@ -1,9 +1,10 @@
 """What a job says at its end: one JSON object, the same on stdout and in `result.json`."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from jobs.errors import ExitCode
 
@@ -50,6 +51,18 @@ class Result:
     threads: int | None = None
     peak_memory_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_journal(cls, said: Mapping[str, Any], run_directory: Path) -> Self:
+        """Return what a journal's event holds; it may be of another version of this program, with other fields.
+
+        Raises
+        ------
+        TypeError
+            It is no result.
+        """
+        known = {each.name: said[each.name] for each in fields(cls) if each.name in said}
+        return cls(**{**known, "run_directory": str(run_directory)})
 
     def title(self) -> str:
         """Return what a list of runs should show: how it went and the file, such as `0.9667 iris.csv`."""

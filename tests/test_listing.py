@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from harness import MLJobs
 
 from jobs import listing
 from jobs.console import Console
@@ -19,3 +20,11 @@ def test_a_file_that_is_none_of_ours_is_named_and_left_out(
     (directory / name).write_text(text + "\n")
     assert len(listing.table(tmp_path, Console()).splitlines()) == 1
     assert "20261123T000000.000Z-foreign-123456" in capsys.readouterr().err
+
+
+def test_a_run_of_another_version_is_listed(mljobs: MLJobs, csv: Path) -> None:
+    """Results may have had other fields then."""
+    ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=2")
+    path = Path(ended.result["run_directory"]) / "journal.jsonl"
+    path.write_text(path.read_text().replace('"attempts": 1, ', '"colour": "blue", '))
+    assert "finished" in mljobs("runs").stdout
