@@ -70,8 +70,7 @@ class PastRun:
 
     def is_running(self) -> bool:
         """Tell whether a process is at it."""
-        path = self.path / journal.NAME
-        return path.exists() and locks.is_locked(path)
+        return locks.is_locked(self.path / journal.NAME)
 
 
 def open_run(directory: Path) -> PastRun | None:
@@ -177,7 +176,7 @@ def _is_husk(directory: Path) -> bool:
         old = time.time() - directory.stat().st_mtime > _HUSK_SECONDS
         empty = old and {each.name for each in directory.iterdir()} <= _HUSK
         path = directory / journal.NAME
-        return empty and not (path.exists() and (locks.is_locked(path) or journal.first_event(path)))
+        return empty and not locks.is_locked(path) and not (path.exists() and journal.first_event(path))
     except UNREADABLE:
         return False
 

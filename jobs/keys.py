@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -10,26 +11,34 @@ from typing import cast
 import jobs
 from jobs import pipelines, provenance
 from jobs.config import JobConfig, parse_params
-from jobs.datasets import sha256_of
-from jobs.datasets.source import check_input
+from jobs.datasets.source import digest
 
 
-def run_key(config: JobConfig) -> str:
+def digests(config: JobConfig) -> dict[Path, str]:
+    """Return the hex sha256 of each data file; raise JobError for one that can't be read."""
+    return {path: digest(path) for path in (config.data, config.eval_data) if path}
+
+
+def run_key(config: JobConfig, data: Mapping[Path, str]) -> str:
     """Return the hex sha256 of all that decides how a training job ends: data, settings, seed, code, packages.
 
     Settings are taken as they are meant, not as they are written: a default that is spelled out changes nothing.
 
+    Parameters
+    ----------
+    data : the digests of the data files.
+
     Raises
     ------
-    JobError
-        As the job itself would: data that can't be read, settings that make no sense.
+    ConfigError
+        As the job itself would: settings that make no sense.
     """
     config.check()
     pipeline = pipelines.find(config.pipeline)
     params = parse_params(config.pipeline, pipeline.Params, config.params)
     facts = {
-        "data": _digest(config.data),
-        "eval_data": _digest(config.eval_data) if config.eval_data else None,
+        "data": data[config.data],
+        "eval_data": data[config.eval_data] if config.eval_data else None,
         "pipeline": config.pipeline,
         "params": vars(params),
         "model_format": pipelines.model_format(config.pipeline, pipeline, config.model_format),
@@ -44,12 +53,6 @@ def run_key(config: JobConfig) -> str:
         "packages": provenance.packages(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """Return the digest of a data file that can be read."""
-    check_input(path)
-    return sha256_of(path)
 
 
 def _code(pipeline: ModuleType) -> str:

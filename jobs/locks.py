@@ -46,10 +46,14 @@ def lock(file: FileIO, *, patience: float = 0) -> bool:
 
 
 def is_locked(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a process holds the lock of a file; None of them does where there are no locks."""
-    with FileIO(os.fspath(path)) as file:
-        try:
-            lock(file)
-        except BlockingIOError:
-            return True
+    """Tell whether a process holds the lock of a file; none does where there are no locks, or no file (any more)."""
+    try:
+        with FileIO(os.fspath(path)) as file:
+            # Shared: those who ask do not take each other for a holder, and need not be allowed to write.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in {*_NO_LOCKS, errno.ENOENT}:
+            raise
     return False

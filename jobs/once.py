@@ -1,10 +1,14 @@
 """Nothing is repeated: whether a start has anything to do, and where an interrupted run goes on."""
 
 import math
+import os
+import stat
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from io import FileIO
+from pathlib import Path
 
 from jobs import history, journal, keys, locks
 from jobs.config import JobConfig, parse_age
@@ -26,12 +30,14 @@ class Turn:
     Parameters
     ----------
     key : the run key; None if it can't be had, which the job itself will find out and say.
+    digests : of the data files from which the key was made: what the job reads must be the same.
     standing : the result of the run that stands for this one; None if there is something to do.
     interrupted : journal of the run that is to be resumed, None for a new one.
     patience : what is left of the time that it waits for a server.
     """
 
     key: str | None = None
+    digests: Mapping[Path, str] = field(default_factory=dict)
     standing: Result | None = None
     interrupted: Journal | None = None
     patience: Patience = field(default_factory=Patience)
@@ -57,38 +63,45 @@ def take_turn(config: JobConfig, name: str, held: ExitStack, console: Console) -
     except BlockingIOError:
         return _taken(config, name, console)
     try:
-        key = keys.run_key(config)
+        digests = keys.digests(config)
+        key = keys.run_key(config, digests)
     except JobError:
         return Turn()
     if config.force:
-        return Turn(key)
+        return Turn(key, digests)
     since = 0.0 if config.max_age is None else time.time() - parse_age("--max-age", config.max_age)
     for run in history.runs(config.runs_dir, console, name):
         if run.is_accepted_or_rejected:
-            return Turn(key, _skipped(run.result, run.path.name, console) if _stands(run, key, since) else None)
+            return Turn(
+                key, digests, _skipped(run.result, run.path.name, console) if _stands(run, key, since) else None
+            )
         if run.start["key"] == key and run.can_go_on:
-            return Turn(key, interrupted=_journal(run))
+            return Turn(key, digests, interrupted=_journal(run, console))
     patience = Patience()
     found = finished.ask(config, key, since, console, patience)
-    return Turn(key, _skipped(*found, console) if found else None, patience=patience)
+    return Turn(key, digests, _skipped(*found, console) if found else None, patience=patience)
 
 
-def _journal(run: PastRun) -> Journal:
-    """Return the journal of an interrupted run; raise LockedError if others are at it for long."""
+def _journal(run: PastRun, console: Console) -> Journal | None:
+    """Return the journal of an interrupted run, None if it may not be written; raise LockedError if others are at it."""
     try:
         return Journal(run.path / journal.NAME, patience=_PATIENCE_WITH_SYNC)
     except BlockingIOError:
         raise LockedError(f"{run.path.name} is being published by another process; try later") from None
+    except OSError as error:  # it is another user's, or just pruned
+        console.warning(f"{run.path.name} can't be resumed: {error.strerror}; starting anew")
+        return None
 
 
 def _locked(config: JobConfig, name: str, console: Console) -> FileIO:
     """Return a file that is locked for this job; raise BlockingIOError if another has it."""
     path = config.runs_dir / ".locks" / name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        # Read only: whoever starts the job as another user can lock it too.
-        file = FileIO(str(path))
+        _make_folder(path.parent)
+        with suppress(FileExistsError):
+            path.touch(exist_ok=False)
+        # Whoever starts the job as another user can lock it too; some network disks want to be written to for that.
+        file = FileIO(str(path), "r+" if os.access(path, os.W_OK) else "r")
     except OSError as error:
         raise OutputError(
             f"{path} can't be written: {error.strerror}; choose another folder with --runs-dir"
@@ -100,6 +113,14 @@ def _locked(config: JobConfig, name: str, console: Console) -> FileIO:
         file.close()
         raise
     return file
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of the locks, if it is not there, for all who may start jobs here."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(stat.S_IMODE(path.parent.stat().st_mode))
 
 
 def _wait(file: FileIO, config: JobConfig, name: str, console: Console) -> bool:

@@ -50,6 +50,7 @@ class Run:
         self.notes: list[str] = []
         result.run_directory = str(directory.path)
         self._key = turn.key
+        self.digests = turn.digests
         self._patience = turn.patience
         self._started = time.monotonic()
         self._uri = tracking.configured_uri() if config.tracking != "off" else None

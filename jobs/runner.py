@@ -9,8 +9,8 @@ import numpy as np
 from jobs import pipelines, provenance, resources, summary
 from jobs.config import JobConfig, parse_params
 from jobs.console import Console
-from jobs.datasets import Dataset, Schema, sha256_of, splits
-from jobs.datasets.source import check_input
+from jobs.datasets import Dataset, Schema, splits
+from jobs.datasets.source import check_input, digest
 from jobs.errors import ExitCode, NoInputError
 from jobs.evaluation import Evaluation
 from jobs.pipelines import Fitted, Model, Pipeline
@@ -117,11 +117,11 @@ def _warn_if_trained_on(run: Run, holdout: Dataset, sha256: str) -> None:
 def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Dataset:
     """Read one data file and record it; with a schema it is for evaluation."""
     target = schema.get("target", "") if schema else run.config.target
-    before = sha256_of(path)
+    before = run.digests.get(path) or digest(path)
     dataset = pipeline.read(path, target=target, schema=schema, scratch=run.directory.scratch)
     if dataset.sha256 != before:
         raise NoInputError(
-            f"{path} was changed while it was read; write data aside, and rename them when they are whole"
+            f"{path} was changed since the job began; write data aside, and rename them when they are whole"
         )
     context = "training" if schema is None else "evaluation"
     run.record("dataset", **summary.dataset(dataset, context))

@@ -1,14 +1,17 @@
 """Nothing is repeated: unchanged inputs are skipped, and starts that overlap do not both train."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +19,13 @@ import pandas as pd
 import pytest
 from harness import ROOT, Ended, MLJobs, Server
 
-from jobs import journal
-from jobs.config import parse_age
+from jobs import journal, locks
+from jobs.artifacts import RunDirectory
+from jobs.config import JobConfig, parse_age
+from jobs.console import Console
 from jobs.errors import ConfigError
+from jobs.once import take_turn
+from jobs.result import Result
 
 FAST = ("--param", "n_estimators=5")
 LONG = ("--param", "n_estimators=30000")
@@ -257,6 +264,65 @@ def test_who_waits_can_be_stopped(csv: Path, tmp_path: Path) -> None:
         stdout, _ = second.communicate(timeout=20)
         assert (second.returncode, json.loads(stdout)["run_directory"]) == (143, None)
         assert len(runs_in(runs)) == 1
+
+
+def test_who_asks_for_a_lock_is_not_taken_for_its_holder(tmp_path: Path) -> None:
+    """Many starts look at the same runs at once; a run that is gone is nobody's."""
+    path = tmp_path / "journal.jsonl"
+    path.touch()
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not locks.is_locked(path)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert locks.is_locked(path)
+    assert not locks.is_locked(tmp_path / "gone")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_several_users_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take the same lock; what one may not resume of the other is done anew, and other jobs have their locks."""
+    monkeypatch.setattr("jobs.keys.digests", lambda _config: {})
+    monkeypatch.setattr("jobs.keys.run_key", lambda _config, _digests: "key")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
+        runs = Path(folder)
+        runs.chmod(0o777)
+        config = JobConfig(data=Path("x.csv"), pipeline="random-forest", runs_dir=runs)
+        assert take_turn(config, "shared", held, Console()).key == "key"
+        directory = RunDirectory.create(runs, "shared").path
+        said = asdict(Result("train", "shared", "random-forest", data={"path": "x.csv"}))
+        journal.begin(directory / journal.NAME, run=directory.name, key="key", result=said).close()
+        assert as_another_user(lambda: turn_of(config)) == "LockedError"
+        held.close()
+        assert turn_of(config) == str(directory / journal.NAME)
+        assert as_another_user(lambda: turn_of(config)) == "anew"
+        assert as_another_user(lambda: turn_of(config, "other")) == "anew"
+
+
+def turn_of(config: JobConfig, name: str = "shared") -> str:
+    """Return the journal that a start goes on with, or the error that it ends with."""
+    try:
+        with ExitStack() as held:
+            interrupted = take_turn(config, name, held, Console()).interrupted
+            if interrupted is None:
+                return "anew"
+            interrupted.close()
+            return str(interrupted.path)
+    except Exception as error:  # noqa: BLE001 - any is told to the test
+        return type(error).__name__
+
+
+def as_another_user(call: Callable[[], str]) -> str:
+    """Return what a function returns in a process of a user without rights."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        os.write(writer, call().encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as answer:
+        return answer.read()
 
 
 @pytest.mark.parametrize("name", ["a/b", "..//x", "", "a b", "ä", "x" * 101])

@@ -286,6 +286,23 @@ def test_a_failed_start_in_between_keeps_the_state(csv: Path, tmp_path: Path) ->
     assert (resumed["status"], resumed["reason"]) == ("finished", None)
 
 
+def test_data_that_change_after_the_key_was_made_are_refused(
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the model of the new data would stand for the old ones, or go on from their state."""
+    from jobs.pipelines import random_forest
+
+    real = random_forest.prepare
+
+    def prepare(threads: int) -> None:
+        csv.write_bytes(csv.read_bytes() + csv.read_bytes().splitlines(keepends=True)[-1])
+        real(threads)
+
+    monkeypatch.setattr(random_forest, "prepare", prepare)
+    ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=5")
+    assert (ended.exit_code, "was changed since the job began" in ended.result["reason"]) == (66, True)
+
+
 def test_data_that_change_while_they_are_read_are_refused(
     mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,4 +317,4 @@ def test_data_that_change_while_they_are_read_are_refused(
 
     monkeypatch.setattr(random_forest, "read", read)
     ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=5")
-    assert (ended.exit_code, "was changed while it was read" in ended.result["reason"]) == (66, True)
+    assert (ended.exit_code, "was changed since the job began" in ended.result["reason"]) == (66, True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from jobs.datasets import sha256_of
 from jobs.errors import DataError, NoInputError
 
 GZIP = b"\x1f\x8b"
@@ -49,6 +50,13 @@ def check_input(path: Path) -> int:
         message = f"{path} is empty (0 bytes); was it written to the end?"
         raise DataError(message)
     return status.st_size
+
+
+def digest(path: Path) -> str:
+    """Return the hex sha256 of the bytes of a data file; raise as `check_input`."""
+    check_input(path)
+    with _os_refusals(path):
+        return sha256_of(path)
 
 
 @contextmanager
