@@ -47,7 +47,9 @@ class PastRun:
     def result(self) -> Result:
         """What the run said at its end, or says of itself as long as it has none."""
         if self.end is None:
-            return replace(Result.from_journal(self.start["result"], self.path), attempts=self.begun.get("attempt", 1))
+            result = Result.from_journal(self.start["result"], self.path)
+            tracking = self.begun.get("tracking", result.tracking)
+            return replace(result, attempts=self.begun.get("attempt", 1), tracking=tracking)
         result = Result.from_journal(self.end["result"], self.path)
         return replace(result, tracking="published", run_id=self.published["run_id"]) if self.published else result
 

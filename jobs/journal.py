@@ -33,8 +33,8 @@ class Journal:
     A run's journal is the run; MLflow is a view of it (see `tracking`). The kinds of events are
 
     ========== =====================================================================
-    start      run, name (of the job), job, experiment, key (or null), tracking, file
-    resume     attempt, file: the run goes on after an `end` or none
+    start      run, experiment, key (or null), result, file
+    resume     attempt, tracking, file: the run goes on after an `end` or none
     params     params: what the fit was asked to do
     tags       tags
     dataset    name, sha256, source, context (`training` or `evaluation`), schema, rows

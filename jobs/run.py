@@ -2,27 +2,23 @@
 
 import math
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from jobs import checkpoint, history, journal, once, resources, signals, tracking
+from jobs import checkpoint, journal, resources, signals, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
 from jobs.console import Console
-from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError, StopError
+from jobs.errors import ConfigError, ExitCode, JobError, OutputError
 from jobs.journal import Journal
 from jobs.once import Turn
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result
 from jobs.signals import Stop
-from jobs.tracking import Patience
 from jobs.tracking.publisher import Published, Publisher
-from jobs.tracking.sync import publish_queued
 
 
 class Run:
@@ -97,7 +93,7 @@ class Run:
         self.result.tracking = "queued" if self._uri else "off"
         points = [event for event in earlier if event["event"] == "metrics"]
         self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
-        self.record("resume", attempt=self.result.attempts, file=record.inode)
+        self.record("resume", attempt=self.result.attempts, tracking=self.result.tracking, file=record.inode)
         self.console.info(f"resuming {self.directory.path.name}", attempt=self.result.attempts)
 
     @signals.whole
@@ -234,71 +230,3 @@ class Run:
                 f"{self.directory.path.parent} is inside the container and lost with it; to keep it: mkdir -p runs && "
                 f'docker run --user "$(id -u):$(id -g)" -v "$PWD/runs:{self.directory.path.parent}" ...'
             )
-
-
-def carry_out(
-    config: JobConfig, job: str, work: Callable[[JobConfig, Run], None], console: Console, *, repeat: bool = False
-) -> Result:
-    """Do `work` as one run and return its end, whatever that is; no exception leaves this function.
-
-    Parameters
-    ----------
-    repeat : do it whatever was done before, and whatever others do.
-    """
-    data = {"path": str(config.data)}
-    result = Result(job=job, name=config.job_name(job), pipeline=config.pipeline or None, data=data)
-    run: Run | None = None
-    turn = Turn()
-    with signals.watched() as stop, ExitStack() as held:
-        try:
-            if not repeat:
-                with stop.interrupts():
-                    turn = once.take_turn(config, result.name, held, console)
-            if turn.standing:
-                result = turn.standing
-            else:
-                run = Run(config, _directory(config, turn, result.name), turn, result, console)
-                with stop.interrupts():
-                    config.check()
-                    work(config, run)
-        except BaseException as error:  # noqa: BLE001 - the end must be true whatever it is, SystemExit too
-            _note_failure(result, error, console)
-        if run:
-            run.end(stop)
-        if run or turn.standing:
-            _settle(config, result, stop, turn.patience, console)
-    return result
-
-
-def _directory(config: JobConfig, turn: Turn, name: str) -> RunDirectory:
-    """Return the directory of the run: that of the interrupted one, or a new one."""
-    if turn.interrupted is None:
-        return RunDirectory.create(config.runs_dir, name)
-    directory = RunDirectory(turn.interrupted.path.parent)
-    directory.open()
-    return directory
-
-
-def _settle(config: JobConfig, result: Result, stop: Stop, patience: Patience, console: Console) -> None:
-    """Bring earlier runs to their end, here and in MLflow, as far as that costs this one little."""
-    history.settle(config.runs_dir, console)
-    standing = result.run_directory if result.status == "skipped" else None
-    if config.tracking != "off" and (standing or result.tracking == "published"):
-        publish_queued(config.runs_dir, console, stop, patience, also=Path(standing) if standing else None)
-    if standing and (run := history.open_run(Path(standing))):
-        result.tracking, result.run_id = run.result.tracking, run.result.run_id
-
-
-def _note_failure(result: Result, error: BaseException, console: Console) -> None:
-    """Turn an exception into an end."""
-    result.status = "killed" if isinstance(error, StopError) else "failed"
-    if isinstance(error, MemoryError):
-        error = FitError(
-            f"out of memory: {error or 'the system gives no more'}; give the job more memory or fewer rows"
-        )
-    if isinstance(error, (JobError, StopError)):
-        result.exit_code, result.reason = error.exit_code, str(error)
-        console.error(str(error))
-    else:
-        result.exit_code, result.reason = ExitCode.INTERNAL, f"a bug: {type(error).__name__}: {error}"
-        console.error(result.reason + "\n" + "".join(traceback.format_exception(error)).rstrip())

@@ -16,7 +16,8 @@ from jobs.evaluation import Evaluation
 from jobs.pipelines import Fitted, Model, Pipeline
 from jobs.report import Report
 from jobs.result import Result
-from jobs.run import Run, carry_out
+from jobs.run import Run
+from jobs.start import carry_out
 from jobs.tracking import models
 
 

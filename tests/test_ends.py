@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import pytest
 from harness import Ended, MLJobs
 
 from jobs import artifacts, history, journal, run, signals
+from jobs.console import Console
 from jobs.errors import StopError
+from jobs.result import Result
 
 FAST = ("--param", "n_estimators=5")
 DISK = 512 * 1024
@@ -255,3 +257,31 @@ def test_a_disk_that_fills_up_after_the_end_does_not_change_it(
     on_disk = json.loads((directory / "result.json").read_bytes())
     assert {("finished", 0)} == {(each["status"], each["exit_code"]) for each in (ended.result, on_disk, end)}
     assert ended.exit_code == 0
+
+
+def test_what_is_amiss_with_other_runs_does_not_change_an_end(
+    mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has its end by then; the exit code is that."""
+
+    def settle(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(history, "settle", settle)
+    ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=2")
+    assert (ended.exit_code, ended.result["status"]) == (0, "finished")
+    assert "earlier runs are left as they are: PermissionError" in ended.stderr
+
+
+def test_a_lost_run_is_queued_if_its_last_attempt_was_to_be_published(tmp_path: Path) -> None:
+    """MLflow has it as one that goes on, whatever its first attempt wanted."""
+    directory = tmp_path / "20260101T000000.000Z-n-000000"
+    directory.mkdir()
+    result = Result("train", "n", "p", tracking="off", data={"path": "n.csv"})
+    with closing(journal.begin(directory / journal.NAME, run="r", key="k", result=asdict(result))) as record:
+        record.append("resume", attempt=2, tracking="queued", file=record.inode)
+    history.settle(tmp_path, Console())
+    found = history.open_run(directory)
+    assert found
+    assert found.end
+    assert (found.result.tracking, found.result.attempts) == ("queued", 2)

@@ -302,16 +302,19 @@ def test_a_resumed_run_that_is_stopped_before_it_begins_can_still_go_on(
 def wait_until_halted(pid: int) -> bool:
     """Wait until a process has stopped (True) or ended (False)."""
     for _ in range(6000):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] if _is_there(pid) else "X"
+        state = _state_of(pid)
         if state in {"T", "X", "Z"}:
             return state == "T"
         time.sleep(0.005)
     raise AssertionError(f"process {pid} neither stops nor ends")
 
 
-def _is_there(pid: int) -> bool:
-    """Tell whether there is such a process."""
-    return Path(f"/proc/{pid}").exists()
+def _state_of(pid: int) -> str:
+    """Return a process's state in one letter, X if there is none (any more)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 def content(folder: Path) -> dict[str, bytes]:
