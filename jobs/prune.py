@@ -15,7 +15,9 @@ from jobs.history import PastRun
 from jobs.journal import Journal
 from jobs.tracking.models import Registry
 
-_ASIDE = ".pruned"
+_ASIDE = ".pruned-"
+"""Before the name of a run directory that is being removed: it is none any more."""
+
 _MEGABYTE = 1_000_000
 
 
@@ -46,16 +48,19 @@ def prune(
         raise ConfigError("give --keep, --older-than, or both: runs that are beyond both are removed")
     if not runs_dir.is_dir():
         raise NoInputError(f"{runs_dir} is no folder of runs")
-    shutil.rmtree(runs_dir / _ASIDE, ignore_errors=True)  # what a killed one left
+    for left in runs_dir.glob(f"{_ASIDE}*"):  # by one that was killed
+        shutil.rmtree(left, ignore_errors=True)
     registry = Registry()
     removed = 0
     for run in _old(runs_dir, console, keep or 0, older_than or 0):
         if run.published and (reason := registry.need_of(run.published["run_id"])):
             console.info(f"kept {run.path.name}: {reason}")
             continue
-        removed += _size(run.path)
-        if not dry_run:
-            _remove(run, runs_dir)
+        size = _size(run.path) if dry_run else _remove(run)
+        if size is None:
+            console.info(f"kept {run.path.name}: somebody else is at it")
+            continue
+        removed += size
         console.info(f"{'would remove' if dry_run else 'removed'} {run.path.name}")
     console.info(f"{removed / _MEGABYTE:,.1f} MB {'would be' if dry_run else 'are'} free")
 
@@ -82,15 +87,26 @@ def _size(path: Path) -> int:
     return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
 
 
-def _remove(run: PastRun, runs_dir: Path) -> None:
-    """Remove one run directory, so that a half of it is never taken for a run."""
-    aside = runs_dir / _ASIDE
+def _remove(run: PastRun) -> int | None:
+    """Remove one run directory, so that a half of it is never taken for a run.
+
+    Returns
+    -------
+    int or None
+        Bytes of its files; None if somebody has changed it, or just does.
+    """
+    aside = run.path.with_name(_ASIDE + run.path.name)
+    record = run.path / journal.NAME
     try:
-        aside.mkdir(exist_ok=True)
-        record = run.path / journal.NAME
         # Locked, so that no job resumes it just now.
         with closing(Journal(record)) if record.exists() else nullcontext():
-            run.path.rename(aside / run.path.name)
+            if history.open_run(run.path) != run:
+                return None
+            run.path.rename(aside)
+        size = _size(aside)
         shutil.rmtree(aside)
+    except (BlockingIOError, FileNotFoundError):  # a start, a sync or another prune has been faster
+        return None
     except OSError as error:
         raise OutputError(f"{run.path} can't be removed: {error.strerror or error}") from error
+    return size

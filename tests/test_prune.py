@@ -5,11 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Ended, MLJobs, Server
+
+from jobs import journal
+from jobs import prune as pruning
+from jobs.history import PastRun
+from jobs.journal import Journal
 
 FAST = ("--param", "n_estimators=2")
 
@@ -125,13 +131,36 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_what_a_killed_prune_left_is_no_run(mljobs: MLJobs, csv: Path, runs: Path) -> None:
-    """A directory is moved aside before its files go."""
+    """A directory is renamed before its files go."""
     name = train(mljobs, csv, 1)
-    (runs / ".pruned").mkdir()
-    (runs / name).rename(runs / ".pruned" / name)
+    (runs / name).rename(runs / f".pruned-{name}")
     assert mljobs("runs", runs).stdout.splitlines()[1:] == []
     mljobs("prune", runs, "--keep", 5)
-    assert not (runs / ".pruned").exists()
+    assert not list(runs.glob(".pruned*"))
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_run_that_somebody_has_taken_up_stays(
+    mljobs: MLJobs, csv: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, *, locked: bool
+) -> None:
+    """Between the look at it and its removal a start may go on with it; the others are removed all the same."""
+    taken, other, last = [train(mljobs, csv, seed) for seed in range(3)]
+    real = pruning._remove
+
+    def remove(run: PastRun) -> int | None:
+        if run.path.name != taken:
+            return real(run)
+        with closing(Journal(runs / taken / journal.NAME)) as record:
+            record.append("resume", attempt=2, tracking="off", file=record.inode)
+            if locked:
+                return real(run)
+        return real(run)
+
+    monkeypatch.setattr(pruning, "_remove", remove)
+    ended = mljobs("prune", runs, "--keep", 0)
+    assert (ended.exit_code, left(runs)) == (0, [taken, last])
+    assert f"kept {taken}: somebody else is at it" in ended.stderr
+    assert f"removed {other}" in ended.stderr
 
 
 @pytest.fixture
