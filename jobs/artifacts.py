@@ -92,6 +92,14 @@ def job_of(directory: str) -> str | None:
     return found[1] if found else None
 
 
+def inside(directory: Path, name: str) -> Path:
+    """Return the path of what a journal calls `name`; raise FileNotFoundError if that is outside of its run directory."""
+    path = directory / name
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise FileNotFoundError(f"{name} is not in {directory}, and never sent")
+    return path
+
+
 def put(path: Path, fill: Callable[[Path], object], scratch: Path) -> None:
     """Let `fill` make a file or folder in `scratch`, and put it in the place of `path`: it is there whole or not at all.
 

@@ -232,6 +232,19 @@ def test_a_server_that_answers_500(server: Server, proxy: Proxy, jobs: Jobs, pat
     assert_once(server, directory)
 
 
+def test_a_run_without_its_model_in_mlflow_does_not_stand_for_a_start_without_state(proxy: Proxy, jobs: Jobs) -> None:
+    """It ended well, but its model may be gone with its container: what MLflow has is no reason not to train."""
+
+    def start(number: int) -> str:
+        ended = end(jobs.train(*SMALL, "--experiment", jobs.folder.name, "--runs-dir", f"runs-{number}"))
+        return str(ended.result["status"])
+
+    proxy.faults["mlflow-artifacts"] = proxies.answer_500
+    assert start(1) == "finished"
+    proxy.faults.clear()
+    assert [start(2), start(3)] == ["finished", "skipped"]
+
+
 @pytest.mark.parametrize("path", ["report.html", "model.skops"])
 def test_a_server_that_dies_during_an_upload(server: Server, proxy: Proxy, jobs: Jobs, path: str) -> None:
     """Half of a file has arrived; in the end it is whole."""

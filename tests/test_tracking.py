@@ -377,6 +377,21 @@ def test_a_run_with_an_event_that_is_refused_for_good_has_its_end(
 
 
 @pytest.mark.server
+def test_what_is_outside_of_a_run_directory_is_never_sent(server: Server, trained: Ended, tmp_path: Path) -> None:
+    """A copied folder of runs may be of somebody who would like to have another file of ours."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("secret")
+    directory = changed_copy(
+        Path(trained.result["run_directory"]),
+        tmp_path / "outside",
+        artifact=lambda event: event | {"path": "../secret/key"},
+    )
+    published = publisher.publish(server.uri, directory)
+    assert published.run_id is None
+    assert f"../secret/key is not in {directory}" in str(published.reason)
+
+
+@pytest.mark.server
 def test_values_that_are_too_long_are_cut(server: Server, trained: Ended, tmp_path: Path) -> None:
     """MLflow takes 6,000 characters of a param, and older servers 5,000 of a tag."""
     directory = changed_copy(

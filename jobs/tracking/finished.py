@@ -39,12 +39,12 @@ def ask(config: JobConfig, key: str, since: float, console: Console, patience: P
         with patience.waiting():
             seconds = _SECONDS if is_remote(uri) else _SECONDS_LOCAL
             run = within(seconds, lambda: _last_finished(client, config.experiment or config.pipeline, name))
+            if run is None or run.data.tags.get(KEY_TAG) != key or run.info.end_time / 1000 < since:
+                return None
+            return _result(run, config, name), run.data.tags[RUN_TAG]
     except Exception as error:  # noqa: BLE001 - whatever the client raises, the job goes on and says it
         console.warning(f"MLflow can't say whether this was done before: {describe(error)}")
         return None
-    if run is None or run.data.tags.get(KEY_TAG) != key or run.info.end_time / 1000 < since:
-        return None
-    return _result(run, config, name), run.data.tags[RUN_TAG]
 
 
 def _last_finished(client: Any, experiment: str, name: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import journal
+from jobs.artifacts import inside
 from jobs.journal import Event
 from jobs.tracking import time_to_upload
 from jobs.tracking.answers import is_refusal, status_of
@@ -16,6 +17,8 @@ RUN_TAG = "mljobs.run"
 
 NAME_TAG = "mljobs.name"
 KEY_TAG = "mljobs.key"
+"""Tag of a run of which all is there: only then it may stand for a later start."""
+
 
 _STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 # MLflow's pages show an experiment of this kind with its tables of runs and models, not with those for prompts.
@@ -52,7 +55,7 @@ class Replay:
     def __init__(self, client: Any, directory: Path) -> None:
         self._client = client
         self._directory = directory
-        self._run = ""
+        self._run = self._key = ""
         self._experiment_id = ""
         self._model_id: str | None = None
         self._registered: str | None = None
@@ -82,13 +85,13 @@ class Replay:
 
     def _start(self, event: Event) -> None:
         """Find or create experiment and run."""
-        self._run = event["run"]
+        self._run, self._key = event["run"], str(event["key"])
         self._experiment_id = self._experiment(event["experiment"])
         found = self._found()
         if found:
             self.run_id = found[0]
             return
-        tags = {RUN_TAG: self._run, NAME_TAG: event["result"]["name"], KEY_TAG: str(event["key"])}
+        tags = {RUN_TAG: self._run, NAME_TAG: event["result"]["name"]}
         create = self._client.create_run
         run = self._once(create, self._experiment_id, start_time=event["time"], tags=tags, run_name=self._run)
         self.run_id = run.info.run_id
@@ -198,7 +201,7 @@ class Replay:
 
     def _artifact(self, event: Event) -> None:
         with time_to_upload(event["size"]):
-            self._client.log_artifact(self.run_id, str(self._directory / event["path"]))
+            self._client.log_artifact(self.run_id, str(inside(self._directory, event["path"])))
 
     def _model(self, event: Event) -> None:
         """Upload the model folder as a logged model of the run, and register it."""
@@ -208,7 +211,7 @@ class Replay:
         self._model_id = model.model_id
         if model.status != LoggedModelStatus.READY:
             with time_to_upload(event["size"]):
-                self._client.log_model_artifacts(model.model_id, str(self._directory / event["path"]))
+                self._client.log_model_artifacts(model.model_id, str(inside(self._directory, event["path"])))
             self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         outputs = self._client.get_run(self.run_id).outputs
         if not (outputs and outputs.model_outputs):  # the server does not take the same output twice
@@ -260,7 +263,10 @@ class Replay:
 
     def _end(self, event: Event) -> None:
         """End the run, and see to it that it is there once."""
-        self._client.set_terminated(self.run_id, _STATUS[event["result"]["status"]], event["time"])
+        status = _STATUS[event["result"]["status"]]
+        self._client.set_terminated(self.run_id, status, event["time"])
+        if status == "FINISHED" and not self._refusal:
+            self._client.set_tag(self.run_id, KEY_TAG, self._key)
         found = self._found()
         if found[:1] != [self.run_id]:
             raise DoubledError(f"{self._run} is in MLflow {len(found)} times; the next start or sync leaves one")
