@@ -25,7 +25,7 @@ IfLocked = Literal["fail", "skip", "wait"]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|d|w)")
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _MOST_OF_NAME = 100
 
 GATES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
@@ -99,7 +99,7 @@ class JobConfig:
             raise ConfigError(f"--model-name must not be blank nor contain / or :, got {self.model_name!r}")
         if self.name is not None and not (_NAME.fullmatch(self.name) and len(self.name) <= _MOST_OF_NAME):
             raise ConfigError(
-                f"--name must be of letters, digits, `_`, `.` and `-`, {_MOST_OF_NAME} at most, got {self.name!r}"
+                f"--name must be of letters, digits, `_`, `-` and, but not first, `.`, {_MOST_OF_NAME} at most, got {self.name!r}"
             )
         if self.max_age is not None:
             parse_age("--max-age", self.max_age)
@@ -108,7 +108,7 @@ class JobConfig:
     def job_name(self, job: str) -> str:
         """Return the name of this job, fit for a file's name; `job` is `train` or `evaluate`."""
         name = self.name or f"{self.pipeline or job}-{self.data.name.partition('.')[0]}"
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:_MOST_OF_NAME]
+        return re.sub(r"[^A-Za-z0-9_.-]+|^\.+", "_", name)[:_MOST_OF_NAME]
 
 
 def parse_age(option: str, text: str) -> float:

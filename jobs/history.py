@@ -124,10 +124,19 @@ def runs(runs_dir: Path, console: Console | None, name: str | None = None) -> It
     Parameters
     ----------
     console : where journals that can't be read are told of; None if somebody has done so.
+
+    Raises
+    ------
+    OutputError
+        The folder can't be listed.
     """
-    if not runs_dir.is_dir():
+    try:
+        directories = sorted(runs_dir.absolute().iterdir(), reverse=True)
+    except FileNotFoundError:
         return
-    for directory in sorted(runs_dir.absolute().iterdir(), reverse=True):
+    except OSError as error:
+        raise OutputError(f"{runs_dir} can't be listed: {error.strerror}; choose another folder") from error
+    for directory in directories:
         job = job_of(directory.name)
         if job is None or (name is not None and job != name):
             continue

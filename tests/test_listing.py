@@ -28,3 +28,14 @@ def test_a_run_of_another_version_is_listed(mljobs: MLJobs, csv: Path) -> None:
     path = Path(ended.result["run_directory"]) / "journal.jsonl"
     path.write_text(path.read_text().replace('"attempts": 1, ', '"colour": "blue", '))
     assert "finished" in mljobs("runs").stdout
+
+
+def test_a_folder_that_may_not_be_listed_is_73(mljobs: MLJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of another user, say."""
+
+    def iterdir(_self: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    ended = mljobs("runs", tmp_path)
+    assert (ended.exit_code, f"{tmp_path} can't be listed: Permission denied" in ended.stderr) == (73, True)

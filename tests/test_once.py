@@ -325,7 +325,7 @@ def as_another_user(call: Callable[[], str]) -> str:
         return answer.read()
 
 
-@pytest.mark.parametrize("name", ["a/b", "..//x", "", "a b", "ä", "x" * 101])
+@pytest.mark.parametrize("name", ["a/b", "..", ".a", "..//x", "", "a b", "ä", "x" * 101])
 def test_a_name_that_is_no_file_name_is_refused(mljobs: MLJobs, csv: Path, name: str) -> None:
     """It is a part of the run directory's name."""
     ended = mljobs("train", "random-forest", csv, "--name", name)
