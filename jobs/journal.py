@@ -68,10 +68,11 @@ class Journal:
         self._beats: threading.Thread | None = None
         try:
             self._locked = locks.lock(self._file, patience=patience)
-        except BlockingIOError:
+            # By its path: who waited while the run was removed does not get hold of what is gone.
+            self._file.truncate(_end_of_last_line(path))
+        except BaseException:
             self._file.close()
             raise
-        self._file.truncate(_end_of_last_line(path))
 
     @property
     def inode(self) -> int:

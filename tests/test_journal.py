@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,13 @@ def test_each_event_is_one_line_of_json(journal: Journal) -> None:
     journal.append("tags", tags={"note": "a\nb\u2028c"})
     (line,) = journal.path.read_bytes().splitlines()
     assert json.loads(line)["tags"] == {"note": "a\nb\u2028c"}
+
+
+def test_a_journal_that_is_removed_while_it_is_waited_for_is_not_opened(tmp_path: Path) -> None:
+    """A start that is to resume a run which is just being pruned begins a new one, and nothing stays open."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    holder = Journal(directory / "journal.jsonl")
+    threading.Timer(0.3, lambda: (directory.rename(tmp_path / "gone"), holder.close())).start()
+    with pytest.raises(FileNotFoundError):
+        Journal(directory / "journal.jsonl", patience=10)
