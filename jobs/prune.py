@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from jobs import history, journal
+from jobs import checkpoint, history, journal
 from jobs.artifacts import job_of
 from jobs.console import Console
 from jobs.errors import ConfigError, NoInputError, OutputError
@@ -26,8 +26,9 @@ def prune(
 ) -> None:
     """Remove the run directories that are beyond the newest ones of their job, and old enough.
 
-    Never removed are runs that go on, or whose end is not known; those that wait to be published; the last finished run
-    of each job, which later starts are held against; and those whose model is behind an alias in the registry.
+    Never removed are runs that go on, whose end is not known, or that the next start of their job would resume; those
+    that wait to be published; the last finished run of each job, which later starts are held against; and those whose
+    model is behind an alias in the registry.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def prune(
             continue
         removed += size
         console.info(f"{'would remove' if dry_run else 'removed'} {run.path.name}")
-    console.info(f"{removed / _MEGABYTE:,.1f} MB {'would be' if dry_run else 'are'} free")
+    console.info(f"{'would free' if dry_run else 'freed'} {removed / _MEGABYTE:,.1f} MB")
 
 
 def _old(runs_dir: Path, console: Console, keep: int, older_than: float) -> Iterator[PastRun]:
@@ -76,7 +77,8 @@ def _old(runs_dir: Path, console: Console, keep: int, older_than: float) -> Iter
         if run.is_accepted_or_rejected:
             finished.add(job)
         waits = run.is_unpublished and run.result.tracking == "queued"
-        if seen[job] <= keep or is_last or waits or run.end is None or run.is_running():
+        has_state = (run.path / checkpoint.FOLDER).is_dir()
+        if seen[job] <= keep or is_last or waits or has_state or run.end is None or run.is_running():
             continue
         if time.time() - run.end["time"] / 1000 >= older_than:
             yield run

@@ -73,9 +73,13 @@ class Result:
 
     def tags(self) -> dict[str, str]:
         """Return what MLflow is to show of the end."""
-        tags = {"mlflow.runName": self.title(), "mljobs.status": self.status, "mljobs.exit_code": str(self.exit_code)}
-        if self.reason:
-            tags["mljobs.reason"] = self.reason
+        tags = {
+            "mlflow.runName": self.title(),
+            "mljobs.status": self.status,
+            "mljobs.exit_code": str(self.exit_code),
+            # Also without one, since an interrupted attempt had its own.
+            "mljobs.reason": self.reason or "",
+        }
         gave_none = self.status in {"failed", "killed"}
         return {**tags, "mlflow.note.content": str(self.reason)} if gave_none else tags
 

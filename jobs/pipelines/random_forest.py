@@ -119,7 +119,7 @@ def fit(
     X = columns.fit_transform(train.X)
     forest = RandomForestClassifier(**vars(params), random_state=random_state, n_jobs=threads, warm_start=True)
     forest.estimators_ = _restore(checkpoint)
-    if forest.estimators_:
+    if 0 < len(forest.estimators_) < params.n_estimators:
         on_progress("trees", len(forest.estimators_), params.n_estimators)
     for n_trees in _steps(params.n_estimators, threads):
         n_before = len(forest.estimators_)

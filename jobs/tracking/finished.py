@@ -66,7 +66,7 @@ def _result(run: Any, config: JobConfig, name: str) -> Result:
         pipeline=config.pipeline,
         status=tags["mljobs.status"],
         exit_code=int(tags["mljobs.exit_code"]),
-        reason=tags.get("mljobs.reason"),
+        reason=tags["mljobs.reason"] or None,
         run_id=run.info.run_id,
         tracking="published",
         data={"path": str(config.data), "sha256": sha256_of(config.data)},

@@ -77,9 +77,7 @@ class Registry:
         except Exception as error:
             if status_of(error) in _DOES_NOT_EXIST:
                 return "MLflow does not have it (any more)"
-            message = (
-                f"the server does not say which models are behind an alias: {describe(error)}; nothing was removed"
-            )
+            message = f"the server does not say which models are behind an alias: {describe(error)}"
             raise TrackingError(message) from error
         return None if stage == "active" else "it is in MLflow's trash"
 
