@@ -35,6 +35,7 @@ class Checkpoint:
             self._scratch.mkdir(parents=True, exist_ok=True)
             put(self.folder / name, fill, self._scratch)
         except OSError as error:
+            shutil.rmtree(self._scratch, ignore_errors=True)
             self._warn(f"{self.folder / name} can't be written: {error.strerror}; if killed, the job goes further back")
 
     def read(self, name: str, load: Callable[[Path], T]) -> T | None:
@@ -47,6 +48,11 @@ class Checkpoint:
         except Exception as error:  # noqa: BLE001 - whatever a broken file makes a library raise
             self._warn(f"{path} can't be read ({type(error).__name__}: {error}); what it held is done again")
             return None
+
+    def state(self) -> str:
+        """Return what tells the state of the fit from any other; no more than that."""
+        files = sorted(each for each in self.folder.glob("*") if each.is_file())
+        return " ".join(f"{each.name}:{each.stat().st_mtime_ns}" for each in files)
 
     def clear(self) -> None:
         """Remove all of it."""

@@ -65,10 +65,12 @@ class PastRun:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the run was interrupted: stopped, lost, or kept from its work by a server, a disk, a setting."""
+        """Whether the run was interrupted: stopped, lost, or by a server or a setting that keeps it from going on."""
         if self.end is None or self.end["result"]["status"] == "killed":
             return True
-        return self.end["result"]["exit_code"] in {None, ExitCode.TRACKING, ExitCode.OUTPUT, ExitCode.CONFIG}
+        code = self.end["result"]["exit_code"]
+        has_state = (self.path / checkpoint.FOLDER).is_dir()
+        return code in {None, ExitCode.TRACKING} or (has_state and code == ExitCode.CONFIG)
 
     def is_running(self) -> bool:
         """Tell whether a process is at it."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -12,13 +12,16 @@ from jobs.artifacts import Artifact, RunDirectory
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
 from jobs.console import Console
-from jobs.errors import ConfigError, ExitCode, JobError, OutputError
-from jobs.journal import Journal
+from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError
+from jobs.journal import Event, Journal
 from jobs.once import Turn
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result
 from jobs.signals import Stop
 from jobs.tracking.publisher import Published, Publisher
+
+_MOST_DEATHS = 5
+"""Attempts that may die at the same place, before a job says so instead of dying there again."""
 
 
 class Run:
@@ -54,6 +57,7 @@ class Run:
         self._publisher: Publisher | None = None
         self._points: set[tuple[str, int, float]] = set()
         self._has_ended = False
+        self._deaths = 0
         if self._journal:
             # At once: however soon it is stopped, its end is that of this attempt, not a second one of the last.
             self._resume(self._journal)
@@ -63,6 +67,11 @@ class Run:
         if self._uri is None and self.config.tracking == "required":
             raise ConfigError("--tracking required needs a server: set MLFLOW_TRACKING_URI")
         self._open(pipeline)
+        if self._deaths >= _MOST_DEATHS:
+            raise FitError(
+                f"the last {self._deaths} attempts died at the same place without a word, as those do that the system is "
+                "out of memory for; give the job more memory, or start anew with --force"
+            )
         if self._publisher and self.config.tracking == "required":
             self._publisher.require()
 
@@ -93,7 +102,11 @@ class Run:
         self.result.tracking = "queued" if self._uri else "off"
         points = [event for event in earlier if event["event"] == "metrics"]
         self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
-        self.record("resume", attempt=self.result.attempts, tracking=self.result.tracking, file=record.inode)
+        state = self.checkpoint.state()
+        self._deaths = _deaths_at(state, earlier)
+        self.record(
+            "resume", attempt=self.result.attempts, tracking=self.result.tracking, file=record.inode, state=state
+        )
         self.console.info(f"resuming {self.directory.path.name}", attempt=self.result.attempts)
 
     @signals.whole
@@ -159,7 +172,8 @@ class Run:
         self._write_result()
         # Whatever happens while the rest is sent, the end is on the disk.
         self._record_end()
-        if self.result.status in {"finished", "rejected"}:
+        if self.result.status in {"finished", "rejected"} or self.result.exit_code == ExitCode.OUTPUT:
+            # Of no use any more, or what has filled the disk.
             self.checkpoint.clear()
         if self._publisher:
             with self.step("publish"):
@@ -230,3 +244,18 @@ class Run:
                 f"{self.directory.path.parent} is inside the container and lost with it; to keep it: mkdir -p runs && "
                 f'docker run --user "$(id -u):$(id -g)" -v "$PWD/runs:{self.directory.path.parent}" ...'
             )
+
+
+def _deaths_at(state: str, events: Iterable[Event]) -> int:
+    """Count the last attempts in a row that had their data, died without a word, and left the fit where it was."""
+    deaths = 0
+    attempt: Event = {"state": None}
+    for event in events:
+        if event["event"] == "resume":
+            attempt = event
+            deaths = deaths if event["state"] == state else 0
+        elif event["event"] == "dataset" and event["context"] == "training" and attempt["state"] == state:
+            deaths += 1
+        elif event["event"] == "end" and event["result"]["exit_code"] is not None:
+            deaths = 0
+    return deaths

@@ -318,3 +318,44 @@ def test_data_that_change_while_they_are_read_are_refused(
     monkeypatch.setattr(random_forest, "read", read)
     ended = mljobs("train", "random-forest", csv, "--param", "n_estimators=5")
     assert (ended.exit_code, "was changed since the job began" in ended.result["reason"]) == (66, True)
+
+
+def test_a_job_that_always_dies_at_the_same_place_says_so(mljobs: MLJobs, csv: Path, tmp_path: Path) -> None:
+    """As one does whose memory is too small: a scheduler that tries again would do so for ever."""
+    job = ("random-forest", csv, "--param", "n_estimators=1000")
+    runs = tmp_path / "runs"
+    # Dies after its data, before the fit has any state.
+    program = (
+        "import os, signal, sys; from jobs import cli; from jobs.pipelines import random_forest\n"
+        "random_forest.fit = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"sys.argv = ['mljobs', 'train', *{list(map(str, job))!r}]; cli.main()"
+    )
+    for _ in range(6):
+        died = subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "MLJOBS_RUNS_DIR": str(runs)}, check=False
+        )
+        assert died.returncode == -signal.SIGKILL
+    ended = mljobs("train", *job)
+    assert (ended.exit_code, ended.result["attempts"]) == (70, 7)
+    assert "the last 5 attempts died at the same place" in ended.result["reason"]
+    assert mljobs("train", *job).result["attempts"] == 1, "and then anew, since somebody may have given it more memory"
+
+
+def test_a_job_that_gets_further_each_time_may_be_killed_often(mljobs: MLJobs, csv: Path, tmp_path: Path) -> None:
+    """What counts is that it gets nowhere."""
+    job = ("random-forest", csv, "--param", "n_estimators=16", "--param", "max_depth=2")
+    program = (
+        "import os, signal, sys; from jobs import cli, checkpoint\n"
+        "real = checkpoint.Checkpoint.write\n"
+        "def write(self, *arguments): real(self, *arguments); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "checkpoint.Checkpoint.write = write\n"
+        f"sys.argv = ['mljobs', 'train', *{list(map(str, job))!r}]; cli.main()"
+    )
+    for _ in range(7):
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "MLJOBS_RUNS_DIR": str(tmp_path / "runs"), "LOKY_MAX_CPU_COUNT": "2"},
+            check=False,
+        )
+    ended = mljobs("train", *job)
+    assert (ended.result["status"], ended.result["attempts"]) == ("finished", 8)
