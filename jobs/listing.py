@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from jobs import history
+from jobs import history, journal
 from jobs.console import Console
 from jobs.errors import NoInputError
 from jobs.history import PastRun
@@ -32,7 +32,7 @@ def _row(run: PastRun) -> tuple[str, ...]:
         Path(result.data["path"]).name,
         _status(run),
         "-" if accuracy is None else f"{accuracy:.4f}",
-        str(result.tracking),
+        str(result.tracking) if run.end else "-",
         age(time.time() - since / 1000),
     )
 
@@ -41,7 +41,11 @@ def _status(run: PastRun) -> str:
     """Return how a run ended, or whether it goes on."""
     if run.end and run.result.exit_code is not None:
         return str(run.result.status)
-    return "running" if run.is_running() else "lost"
+    if run.is_running():
+        return "running"
+    # Whether the process of a copied run is alive can't be seen from here.
+    is_copy = (run.path / journal.NAME).stat().st_ino != run.begun["file"]
+    return "unknown" if is_copy and not run.end else "lost"
 
 
 def age(seconds: float) -> str:

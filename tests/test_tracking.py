@@ -829,3 +829,22 @@ def test_a_model_that_nobody_has_is_66(mljobs: MLJobs, csv: Path, tmp_path: Path
     assert mljobs("evaluate", tmp_path / "none", csv).exit_code == 66
     assert "mljobs.json is missing" in mljobs("evaluate", tmp_path, csv).result["reason"]
     assert "set MLFLOW_TRACKING_URI" in mljobs("evaluate", "models:/shop/1", csv).result["reason"]
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "127.0.0.1:5000", "mlruns", "/srv/mlruns"])
+@pytest.mark.parametrize("command", ["train", "sync", "doctor"])
+def test_a_server_without_a_scheme_is_refused(mljobs: MLJobs, csv: Path, uri: str, command: str) -> None:
+    """It would be taken for a folder, which MLflow refuses only when all is done."""
+    arguments = {"train": ("random-forest", csv), "sync": (csv.parent,), "doctor": ()}[command]
+    ended = mljobs(command, *arguments, MLFLOW_TRACKING_URI=uri)
+    assert ended.exit_code == 78
+    assert (
+        f"MLFLOW_TRACKING_URI must begin with http:// or another scheme, as in http://127.0.0.1:5000, got '{uri}'"
+        in ended.stderr
+    )
+
+
+def test_no_server_is_asked_for_by_a_job_that_wants_none(mljobs: MLJobs, csv: Path) -> None:
+    """What is set does not matter then."""
+    ended = mljobs("train", "random-forest", csv, *FAST, "--tracking", "off", MLFLOW_TRACKING_URI="localhost:5000")
+    assert ended.exit_code == 0

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from jobs.errors import ConfigError
+
 _CLIENT_SETTINGS = {
     # MLflow's own defaults block a call to a dead server for four minutes, and send what was not answered in time once
     # more, which makes two runs of one. We look for what is there before each new try.
@@ -88,8 +90,13 @@ def time_to_upload(n_bytes: int) -> Iterator[None]:
 
 
 def configured_uri() -> str | None:
-    """Return the tracking server that the user named, or None."""
-    return os.environ.get("MLFLOW_TRACKING_URI", "").strip() or None
+    """Return the tracking server that the user named, or None; raise ConfigError if it can be none."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    if uri and "://" not in uri and not uri.startswith("databricks"):
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI must begin with http:// or another scheme, as in http://127.0.0.1:5000, got {uri!r}"
+        )
+    return uri or None
 
 
 def without_password(text: str) -> str:
