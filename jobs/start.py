@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from jobs import history, once, signals
+from jobs import history, once, signals, tracking
 from jobs.artifacts import RunDirectory
 from jobs.config import JobConfig
 from jobs.console import Console
@@ -33,6 +33,8 @@ def carry_out(
     turn = Turn()
     with signals.watched() as stop, ExitStack() as held:
         try:
+            if config.tracking != "off":
+                tracking.configured_uri()  # one that can be none ends the job before anything is made
             if not repeat:
                 with stop.interrupts():
                     turn = once.take_turn(config, result.name, held, console)

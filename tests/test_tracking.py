@@ -844,6 +844,16 @@ def test_a_server_without_a_scheme_is_refused(mljobs: MLJobs, csv: Path, uri: st
     )
 
 
+@pytest.mark.parametrize("command", [("train", "random-forest", "--force"), ("evaluate", "model")])
+def test_a_job_with_such_a_server_leaves_no_half_of_a_run(
+    mljobs: MLJobs, csv: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """It ends before it has a run directory."""
+    ended = mljobs(*command, csv, MLFLOW_TRACKING_URI="localhost:5000")
+    assert (ended.exit_code, ended.result["run_directory"]) == (78, None)
+    assert not list(tmp_path.glob("runs/2*"))
+
+
 def test_no_server_is_asked_for_by_a_job_that_wants_none(mljobs: MLJobs, csv: Path) -> None:
     """What is set does not matter then."""
     ended = mljobs("train", "random-forest", csv, *FAST, "--tracking", "off", MLFLOW_TRACKING_URI="localhost:5000")
