@@ -63,6 +63,7 @@ class RunDirectory:
             self.clean()
             self.scratch.mkdir(parents=True)
             _write_through(self._reserve, bytes(_RESERVE))
+            _sync_one(self.path.parent)
         except OSError as error:
             raise OutputError(_cannot_write(self.path, error)) from error
 

@@ -1,7 +1,9 @@
 """What one job was asked to do: checked settings, nothing else."""
 
 import difflib
+import hashlib
 import math
+import os
 import re
 import types
 import typing
@@ -108,7 +110,9 @@ class JobConfig:
     def job_name(self, job: str) -> str:
         """Return the name of this job, fit for a file's name; `job` is `train` or `evaluate`."""
         name = self.name or f"{self.pipeline or job}-{self.data.name.partition('.')[0]}"
-        return re.sub(r"[^A-Za-z0-9_.-]+|^\.+", "_", name)[:_MOST_OF_NAME]
+        fit = re.sub(r"[^A-Za-z0-9_.-]+|^\.+", "_", name)[:_MOST_OF_NAME]
+        # Else files would meet that differ only in what a name can't hold.
+        return fit if fit == name else f"{fit}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
 
 
 def parse_age(option: str, text: str) -> float:

@@ -120,6 +120,9 @@ def begin(path: Path, **facts: Any) -> Journal:
     record = Journal(path)
     try:
         record.append("start", **facts, file=record.inode)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
     except OSError:
         record.close()
         raise

@@ -333,9 +333,13 @@ def test_a_name_that_is_no_file_name_is_refused(mljobs: MLJobs, csv: Path, name:
 
 
 def test_a_data_file_of_any_name_gives_a_job_name(mljobs: MLJobs, csv: Path) -> None:
-    """Blanks and the like become underscores."""
-    path = csv.rename(csv.with_name("Zahlen für 2026 (neu).final.csv"))
-    assert mljobs("train", "random-forest", path, *FAST).result["name"] == "random-forest-Zahlen_f_r_2026_neu_"
+    """Blanks and the like become underscores, and two files never one job."""
+    names = []
+    for name in ("Zahlen für 2026 (neu).final.csv", "日本.csv", "中国.csv"):
+        csv = csv.rename(csv.with_name(name))
+        names.append(mljobs("train", "random-forest", csv, *FAST).result["name"])
+    assert names[0].startswith("random-forest-Zahlen_f_r_2026_neu_-")
+    assert len(set(names)) == 3
 
 
 @pytest.mark.server
