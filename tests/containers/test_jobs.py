@@ -42,7 +42,7 @@ def test_locked_down(images: dict[str, str], data: Path, tmp_path: Path, job: st
     options = (*LOCKED_DOWN, "--network", "none", "--user", "12345:12345", "--volume", f"{runs}:/runs")
     ended = run(images[job], data, GOOD[job], *options)
     assert ended.exit_code == ExitCode.OK, ended.stderr
-    (directory,) = runs.iterdir()
+    (directory,) = (path for path in runs.iterdir() if path.name != ".locks")
     assert ended.result["run_directory"] == f"/runs/{directory.name}"
     written = json.loads((directory / "result.json").read_text())
     assert written == ended.result
