@@ -78,6 +78,10 @@ class RunDirectory:
             put(self.path / name, fill, self.scratch)
         except OSError as error:
             raise OutputError(_cannot_write(self.path / name, error)) from error
+        return self.measure(name)
+
+    def measure(self, name: str) -> Artifact:
+        """Return the file or folder called `name` as it is; raise OSError if it can't be read."""
         return Artifact(name, *_measure(self.path / name))
 
     def clean(self) -> None:

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from jobs import checkpoint, journal, resources, signals, tracking
@@ -56,6 +57,7 @@ class Run:
         self._journal = turn.interrupted
         self._publisher: Publisher | None = None
         self._points: set[tuple[str, int, float]] = set()
+        self._models: list[Event] = []
         self._has_ended = False
         self._deaths = 0
         if self._journal:
@@ -100,6 +102,7 @@ class Run:
         earlier = list(journal.read(record.path))
         self.result.attempts = 2 + sum(event["event"] == "resume" for event in earlier)
         self.result.tracking = "queued" if self._uri else "off"
+        self._models = [event for event in earlier if event["event"] == "model"]
         points = [event for event in earlier if event["event"] == "metrics"]
         self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
         state = self.checkpoint.state()
@@ -130,6 +133,15 @@ class Run:
     def keep(self, artifact: Artifact) -> None:
         """Record a finished file of the run directory."""
         self.record("artifact", path=artifact.path, sha256=artifact.sha256, size=artifact.size)
+
+    def write_model(self, fill: Callable[[Path], object]) -> Artifact:
+        """Write the model, or leave that of an interrupted attempt if it is whole: MLflow may have it already."""
+        name = "model"
+        if self._models and (self.directory.path / name).is_dir():
+            kept = self.directory.measure(name)
+            if kept.sha256 == self._models[-1]["sha256"]:
+                return kept
+        return self.directory.write(name, fill)
 
     def write_text(self, name: str, text: str) -> None:
         """Write and record a file of the run directory."""

@@ -52,7 +52,7 @@ def _train(config: JobConfig, run: Run) -> None:
     evaluation = _test(run, fitted.model, holdout, training.y)
     with run.step("save"):
         save = pipelines.saver(config.pipeline, pipeline, fitted.model, training, model_format)
-        model = run.directory.write("model", save)
+        model = run.write_model(save)
     _report(run, evaluation, fitted)
     run.record(
         "model",

@@ -359,3 +359,42 @@ def test_a_job_that_gets_further_each_time_may_be_killed_often(mljobs: MLJobs, c
         )
     ended = mljobs("train", *job)
     assert (ended.result["status"], ended.result["attempts"]) == ("finished", 8)
+
+
+@pytest.mark.server
+def test_a_model_that_mlflow_has_already_is_not_made_again(csv: Path, tmp_path: Path, server: Server) -> None:
+    """Killed between the upload of the model and the end: MLflow and the run directory have the same bytes afterwards."""
+    job = ("random-forest", csv, "--param", "n_estimators=5", "--experiment", tmp_path.name)
+    program = (
+        "import os, signal, sys, time; from jobs import cli; from jobs.run import Run\n"
+        "from jobs.tracking.publisher import Publisher\n"
+        "def die(self, stop): self._publisher._events.put(None); self._publisher._thread.join(60); os.kill(os.getpid(), 9)\n"
+        "Run.end = die\n"
+        f"sys.argv = ['mljobs', 'train', *{list(map(str, job))!r}]; cli.main()"
+    )
+    env = {"MLFLOW_TRACKING_URI": server.uri}
+    died = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MLJOBS_RUNS_DIR": str(tmp_path / "runs"), **env},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    (path,) = (tmp_path / "runs").glob("*/journal.jsonl")
+    result = end(start(tmp_path / "runs", job, **env))
+    assert (Path(result["run_directory"]), result["tracking"]) == (path.parent, "published")
+    first, second = (event for event in journal.read(path) if event["event"] == "model")
+    assert first["sha256"] == second["sha256"]
+    (model,) = server.client.search_logged_models([experiment_of(server, tmp_path.name)])
+    from mlflow.artifacts import download_artifacts
+
+    found = Path(download_artifacts(model.artifact_location, dst_path=str(tmp_path / "found"), tracking_uri=server.uri))
+    ours = {each.name: each.read_bytes() for each in (path.parent / "model").iterdir()}
+    # MLflow adds the ids of its own to the description.
+    assert {each.name: each.read_bytes() for each in found.iterdir() if each.name != "MLmodel"} == {
+        name: content for name, content in ours.items() if name != "MLmodel"
+    }
+
+
+def experiment_of(server: Server, name: str) -> str:
+    """Return the id of an experiment."""
+    return str(server.client.get_experiment_by_name(name).experiment_id)
