@@ -114,6 +114,8 @@ def _take(run: Run, event: Event) -> None:
         run.published = event
         if run.attempts[-1].end is None:
             run.strange.append("it was published without an end")
+    elif kind == "unanswered":
+        pass  # a note about requests to MLflow, at whatever time
     elif run.attempts[-1].end is not None:
         run.strange.append(f"attempt {run.attempts[-1].number} wrote `{kind}` after its end")
     elif kind == "end":
