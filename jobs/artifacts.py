@@ -133,7 +133,7 @@ def _remove(path: Path) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> str:
     """Return the sentence for an OutputError."""
-    return f"{path} can't be written: {error.strerror or error}; choose another folder with --runs-dir"
+    return f"{path} can't be written: {error.strerror or error}; make room or rights there, or choose another folder with --runs-dir"
 
 
 def _write_through(path: Path, content: bytes) -> None:

@@ -28,6 +28,7 @@ class Checkpoint:
         self.folder = folder
         self._scratch = folder / ".unfinished"
         self._warn = warn
+        self._has_warned = False
 
     def write(self, name: str, fill: Callable[[Path], object]) -> None:
         """Let `fill` write the file called `name`; one that is there already stays until the new one is whole."""
@@ -36,7 +37,11 @@ class Checkpoint:
             put(self.folder / name, fill, self._scratch)
         except OSError as error:
             shutil.rmtree(self._scratch, ignore_errors=True)
-            self._warn(f"{self.folder / name} can't be written: {error.strerror}; if killed, the job goes further back")
+            if not self._has_warned:
+                self._warn(
+                    f"{self.folder / name} can't be written: {error.strerror}; if killed, the job goes further back"
+                )
+            self._has_warned = True
 
     def read(self, name: str, load: Callable[[Path], T]) -> T | None:
         """Return what `load` makes of the file called `name`; None if it is not there or broken."""

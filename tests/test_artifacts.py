@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path: Path, place: 
     with pytest.raises(OutputError) as caught:
         RunDirectory.create(tmp_path / place, "demo")
     assert str(tmp_path / place) in str(caught.value)
-    assert str(caught.value).endswith("; choose another folder with --runs-dir")
+    assert str(caught.value).endswith("or choose another folder with --runs-dir")
 
 
 def test_a_file_that_cannot_be_written_is_an_output_error(directory: RunDirectory) -> None:
