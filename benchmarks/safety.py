@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import measuring
+import skops.io  # noqa: F401 - which saving the model imports anyway
 
 from jobs import resources
 from jobs.checkpoint import Checkpoint
