@@ -77,7 +77,7 @@ def _old(runs_dir: Path, console: Console, keep: int, older_than: float) -> Iter
         if run.is_accepted_or_rejected:
             finished.add(job)
         waits = run.is_unpublished and run.result.tracking == "queued"
-        has_state = (run.path / checkpoint.FOLDER).is_dir()
+        has_state = run.can_go_on and (run.path / checkpoint.FOLDER).is_dir()
         if seen[job] <= keep or is_last or waits or has_state or run.end is None or run.is_running():
             continue
         if time.time() - run.end["time"] / 1000 >= older_than:
