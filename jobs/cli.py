@@ -82,6 +82,14 @@ def cli() -> None:
 @_option("--target", default="target", show_default=True, help="Column of labels (CSV).")
 @_option("--param", metavar="KEY=VALUE", multiple=True, help="Parameter of the pipeline; repeatable.")
 @_option("--test-size", type=float, default=0.2, show_default=True, help="Share of the rows held out.")
+@_option(
+    "--split",
+    type=click.Choice(["random", "stable"]),
+    default="random",
+    show_default=True,
+    help="Hold out a random part, or decide by each row's content, so that rows stay on their side as data grow.",
+)
+@_option("--split-key", metavar="COLUMN", help="Decide by this column (NPZ: array): its equals stay together.")
 @_option("--random-state", type=int, default=42, show_default=True, help="Seed of split and fit.")
 @_option("--name", help="Of the job, one at a time in a runs folder  [default: pipeline and file, random-forest-sales]")
 @_option(
@@ -93,6 +101,26 @@ def cli() -> None:
 )
 @_option("--force", is_flag=True, help="Train even if nothing changed since the last run, and from the beginning.")
 @_option("--max-age", metavar="AGE", help="Train again, though nothing changed, after AGE such as 30d or 12h.")
+@_option("--promote", is_flag=True, help="Hold the model against the champion; it takes that place if it is better.")
+@_option(
+    "--promote-if",
+    type=click.Choice(["better", "not-worse", "always"]),
+    default="better",
+    show_default=True,
+    help="What it must be for that: better beyond chance, not worse, or just past the gates.",
+)
+@_option("--alpha", type=float, default=0.05, show_default=True, help="How often chance may pass for a difference.")
+@_option("--min-gain", type=float, default=0.0, show_default=True, help="Least gain in accuracy to be promoted.")
+@_option(
+    "--max-recall-drop",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Not promoted if any class's recall falls by more.",
+)
+@_option("--require-improvement", is_flag=True, help="Exit with 3 if the model is not promoted.")
+@_option("--max-drift", type=float, metavar="PSI", help="Exit with 3 if a column drifts further, and beyond chance.")
+@_option("--new-contract", is_flag=True, help="Hold this and later data against this file, not against the first.")
 @_option("--model-name", help="Name in MLflow's model registry  [default: the pipeline's name]")
 @_option("--model-format", help="Format of the model file  [default: the pipeline's first]")
 @_job_options

@@ -1,29 +1,22 @@
 """What one job was asked to do: checked settings, nothing else."""
 
-import difflib
 import hashlib
 import math
 import os
 import re
-import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from jobs.errors import ConfigError
-
-T = TypeVar("T")
-
-_UNIONS = (typing.Union, types.UnionType)
-
-LARGEST = 2**31 - 1
-"""Integers beyond do not fit the C types that the libraries keep them in."""
+from jobs.params import did_you_mean
 
 Tracking = Literal["auto", "required", "off"]
 IfLocked = Literal["fail", "skip", "wait"]
+Split = Literal["random", "stable"]
+PromoteIf = Literal["better", "not-worse", "always"]
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|d|w)")
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -47,6 +40,9 @@ class JobConfig:
     target : name of the label column (tables only).
     param : parameters of the pipeline, each KEY=VALUE; `parse_params` gives them their types.
     test_size : share of the rows held out, between 0 and 1.
+    split : `random` draws the holdout as scikit-learn does; `stable` decides by the content of each row, so that a row
+        stays on its side when others come, go or change places.
+    split_key : column (of an NPZ: array) whose values decide in place of the content; it is no feature then.
     random_state : seed of the split and of the fit.
     min : gates, each METRIC=VALUE: the least value that is accepted.
     runs_dir : folder in which the run directory is made.
@@ -55,6 +51,14 @@ class JobConfig:
     force : train even if nothing changed since the last finished run, and resume none.
     max_age : age, such as `30d`, from which on a finished run does not stand for an unchanged one any more.
     experiment : MLflow experiment; the pipeline's name if None.
+    promote : hold the model against the champion of its name, and let it take that place if it deserves it.
+    promote_if : what it must be for that: `better` beyond chance, `not-worse`, or `always` if it passes the gates.
+    alpha : how often, at most, a model that is no better may be taken for better; likewise for an alarm of drift.
+    min_gain : least difference of the accuracies, the champion's subtracted.
+    max_recall_drop : most that any class's recall may be under the champion's.
+    require_improvement : a model that is not promoted is rejected.
+    max_drift : gate: most population stability index that a column may have, if its drift is beyond chance.
+    new_contract : the data are the contract from now on; they are not held against the champion's.
     model_name : name in the model registry; the pipeline's name if None.
     model_format : one of the pipeline's formats; its first if None.
     tracking : `auto` publishes if a server is configured and answers, `required` refuses to train without one.
@@ -68,6 +72,8 @@ class JobConfig:
     target: str = "target"
     param: tuple[str, ...] = ()
     test_size: float = 0.2
+    split: Split = "random"
+    split_key: str | None = None
     random_state: int = 42
     min: tuple[str, ...] = ()
     runs_dir: Path = Path("runs")
@@ -76,6 +82,14 @@ class JobConfig:
     force: bool = False
     max_age: str | None = None
     experiment: str | None = None
+    promote: bool = False
+    promote_if: PromoteIf = "better"
+    alpha: float = 0.05
+    min_gain: float = 0.0
+    max_recall_drop: float = 0.1
+    require_improvement: bool = False
+    max_drift: float | None = None
+    new_contract: bool = False
     model_name: str | None = None
     model_format: str | None = None
     tracking: Tracking = "auto"
@@ -105,7 +119,37 @@ class JobConfig:
             )
         if self.max_age is not None:
             parse_age("--max-age", self.max_age)
+        self._check_split()
+        self._check_promotion()
         _ = self.params, self.minimums
+
+    def _check_split(self) -> None:
+        """Raise ConfigError for a split key that nothing is split by."""
+        if self.split_key is None:
+            return
+        if self.split != "stable" or self.eval_data is not None:
+            why = "--eval-data says what is held out" if self.eval_data else f"not with --split {self.split}"
+            raise ConfigError(f"--split-key decides the holdout with --split stable only; {why}")
+        if self.split_key == self.target:
+            raise ConfigError(f"--split-key must not be the column of labels, {self.target!r}")
+
+    def _check_promotion(self) -> None:
+        """Raise ConfigError for a rule of promotion that can't be one, or that nothing asks for."""
+        for option, value, low, high in (
+            ("--alpha", self.alpha, 1e-6, 0.5),
+            ("--min-gain", self.min_gain, -1, 1),
+            ("--max-recall-drop", self.max_recall_drop, 0, 1),
+            ("--max-drift", self.max_drift, 0, math.inf),
+        ):
+            if value is not None and not low <= value <= high:
+                raise ConfigError(f"{option} must be a number from {low:g} to {high:g}, got {value}")
+        asked = {"--require-improvement": self.require_improvement, "--new-contract": self.new_contract}
+        asked["--max-drift"] = self.max_drift is not None
+        idle = [option for option, is_set in asked.items() if is_set]
+        if idle and not self.promote:
+            raise ConfigError(f"{idle[0]} needs a champion to be held against: add --promote")
+        if self.promote and self.tracking == "off":
+            raise ConfigError("--promote needs the model registry of a tracking server: not with --tracking off")
 
     def job_name(self, job: str) -> str:
         """Return the name of this job, fit for a file's name; `job` is `train` or `evaluate`."""
@@ -126,7 +170,7 @@ def parse_age(option: str, text: str) -> float:
 def _minimum(metric: str, text: str) -> float:
     """Return the value of a gate; raise ConfigError if it is none."""
     if metric not in GATES:
-        raise ConfigError(f"--min takes one of {', '.join(GATES)}, got {metric!r}{_did_you_mean(metric, GATES)}")
+        raise ConfigError(f"--min takes one of {', '.join(GATES)}, got {metric!r}{did_you_mean(metric, GATES)}")
     try:
         least = float(text)
     except ValueError:
@@ -147,89 +191,3 @@ def _split_pairs(option: str, pairs: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"{option} {key} is given twice: {found[key]!r} and {value!r}")
         found[key] = value
     return found
-
-
-def parse_params(pipeline: str, kind: type[T], texts: Mapping[str, str]) -> T:
-    """Return the pipeline's parameters with the types that its dataclass `kind` declares.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown name, a text that is not of the declared type, and a value that `kind` itself refuses.
-    """
-    hints = typing.get_type_hints(kind)
-    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
-    values = {}
-    for name, text in texts.items():
-        if name not in known:
-            message = f"--param {name} is not a parameter of {pipeline}{_did_you_mean(name, known)}; it takes "
-            raise ConfigError(message + ", ".join(describe_param(each, hints) for each in known.values()))
-        try:
-            values[name] = _parse(text, hints[name])
-        except ValueError:
-            raise ConfigError(f"--param {name} must be {_type_name(hints[name])}, got {text!r}") from None
-        except OverflowError:
-            message = f"--param {name} must be an integer from -{LARGEST} to {LARGEST}, got {text}"
-            raise ConfigError(message) from None
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise ConfigError(f"--param {error}") from None
-
-
-def describe_param(parameter: Field[Any], hints: Mapping[str, Any]) -> str:
-    """Return `name (type, default)`."""
-    default = "" if parameter.default is MISSING else f", {parameter.default}"
-    return f"{parameter.name} ({_type_name(hints[parameter.name])}{default})"
-
-
-def _parse(text: str, hint: Any) -> Any:
-    """Return `text` as a value of the type `hint`; raise ValueError, and OverflowError for too large an integer."""
-    if typing.get_origin(hint) in _UNIONS:
-        return _first_that_fits(text, hint.__args__)
-    if typing.get_origin(hint) is Literal:
-        if text not in hint.__args__:
-            raise ValueError(text)
-        return text
-    if hint is types.NoneType:
-        if text.lower() != "none":
-            raise ValueError(text)
-        return None
-    if hint is bool:
-        return _parse_bool(text)
-    if hint is int and abs(int(text)) > LARGEST:
-        raise OverflowError(text)
-    return hint(text)
-
-
-def _parse_bool(text: str) -> bool:
-    """Return the truth that a text names; raise ValueError."""
-    try:
-        return {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}[text.lower()]
-    except KeyError:
-        raise ValueError(text) from None
-
-
-def _first_that_fits(text: str, hints: Iterable[Any]) -> Any:
-    """Return `text` as the first of several types that takes it; raise ValueError."""
-    for hint in hints:
-        try:
-            return _parse(text, hint)
-        except ValueError:
-            continue
-    raise ValueError(text)
-
-
-def _type_name(hint: Any) -> str:
-    """Return a type in a user's words."""
-    if typing.get_origin(hint) in _UNIONS:
-        return " or ".join(_type_name(each) for each in hint.__args__)
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(repr(each) for each in hint.__args__)
-    return {int: "an integer", float: "a number", bool: "true or false", str: "a text", types.NoneType: "none"}[hint]
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

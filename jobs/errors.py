@@ -19,7 +19,11 @@ class ExitCode(IntEnum):
     OK = 0, "accepted; model, metrics, report are in the run directory and in MLflow (or queued for it); or skipped"
     INTERNAL = 1, "a bug; traceback on stderr; the run is FAILED"
     USAGE = 2, "the command line could not be parsed; nothing was read"
-    REJECTED = 3, "trained and recorded, but under a gate (`--min`)"
+    REJECTED = (
+        3,
+        "trained and recorded, but under a gate (`--min`, `--max-drift`), or not promoted where that is required",
+    )
+    MISMATCH = 4, "`reproduce`: not the same result; the differences are listed"
     DATA = 65, "the data file breaks the contract; the message says where, what was expected and what was found"
     NO_INPUT = 66, "the data file, run or model is missing or unreadable"
     TRACKING = 69, "the server does not answer, and `--tracking required` or the model to evaluate needs it"
@@ -35,6 +39,12 @@ class JobError(Exception):
     """An end that the program foresees: one sentence for a person, one exit code for a scheduler."""
 
     exit_code: ClassVar[ExitCode]
+
+
+class MismatchError(JobError):
+    """A result can't be had again."""
+
+    exit_code = ExitCode.MISMATCH
 
 
 class DataError(JobError):

@@ -10,8 +10,9 @@ from typing import cast
 
 import jobs
 from jobs import pipelines, provenance
-from jobs.config import JobConfig, parse_params
+from jobs.config import JobConfig
 from jobs.datasets.source import digest
+from jobs.params import parse_params
 
 
 def digests(config: JobConfig) -> dict[Path, str]:
@@ -43,7 +44,8 @@ def run_key(config: JobConfig, data: Mapping[Path, str]) -> str:
         "params": vars(params),
         "model_format": pipelines.model_format(config.pipeline, pipeline, config.model_format),
         "target": config.target,
-        "test_size": None if config.eval_data else config.test_size,
+        "split": None if config.eval_data else [config.split, config.split_key, config.test_size],
+        "promotion": _promotion(config),
         "random_state": config.random_state,
         "min": config.minimums,
         "experiment": config.experiment or config.pipeline,
@@ -53,6 +55,12 @@ def run_key(config: JobConfig, data: Mapping[Path, str]) -> str:
         "packages": provenance.packages(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _promotion(config: JobConfig) -> list[object] | None:
+    """Return the rules of promotion; None where there is none."""
+    rules = (config.promote_if, config.alpha, config.min_gain, config.max_recall_drop, config.require_improvement)
+    return [*rules, config.max_drift, config.new_contract] if config.promote else None
 
 
 def _code(pipeline: ModuleType) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from jobs import pipelines, provenance, resources, summary
-from jobs.config import JobConfig, parse_params
+from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.datasets import Dataset, Schema, splits
 from jobs.datasets.source import check_input, digest
 from jobs.errors import ExitCode, NoInputError
 from jobs.evaluation import Evaluation
+from jobs.params import parse_params
 from jobs.pipelines import Fitted, Model, Pipeline
 from jobs.report import Report
 from jobs.result import Result

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.config import GATES, JobConfig, parse_params
+from jobs.config import GATES, JobConfig
 from jobs.errors import ConfigError
+from jobs.params import parse_params
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import numpy as np
 
 from jobs import __version__
 from jobs.checkpoint import Checkpoint
-from jobs.config import describe_param
 from jobs.datasets import Dataset, Schema
 from jobs.errors import ConfigError, DataError, NoInputError
+from jobs.params import describe_param
 
 CARD = "mljobs.json"
 """File in a model folder that says which pipeline made it and what data it takes."""
