@@ -39,6 +39,8 @@ class Dataset:
     classes : the distinct labels, sorted, shape (n_classes,), same dtype as `y`.
     schema : what later data must look like.
     notes : sentences about the data that a reader of the report should know.
+    groups : what the split key says of each row, shape (n_samples,), Python strings (equal ones share their memory); None
+        without a key. Rows of a group stay together in a stable split.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Dataset:
     classes: np.ndarray
     schema: Schema
     notes: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -55,7 +58,8 @@ class Dataset:
 
     def take(self, indices: np.ndarray) -> Self:
         """Return the dataset of the rows at `indices` (shape (n,), int64), in that order."""
-        return replace(self, X=self.X.take(indices), y=self.y[indices])
+        groups = None if self.groups is None else self.groups[indices]
+        return replace(self, X=self.X.take(indices), y=self.y[indices], groups=groups)
 
 
 def sha256_of(path: Path) -> str:

@@ -106,8 +106,12 @@ class TextColumn:
 
     def to_series(self) -> pd.Series:
         """Return the texts; equal ones share their memory."""
-        values = np.array([*self.texts, np.nan], dtype=object)
-        return pd.Series(values[self.codes], dtype=TEXT_DTYPE)
+        return pd.Series(self.to_numpy(), dtype=TEXT_DTYPE)
+
+    def to_numpy(self) -> np.ndarray:
+        """Return the texts likewise, and NaN for missing; shape (n,), object."""
+        values: np.ndarray = np.array([*self.texts, np.nan], dtype=object)
+        return values[self.codes]
 
 
 class Columns:

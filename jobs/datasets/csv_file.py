@@ -23,19 +23,26 @@ class CsvFile:
     path : of the file.
     dialect : how it is written.
     target : name of the column of labels.
+    split_key : name of a column that is no feature, if the file has it; or None.
     """
 
     path: Path
     dialect: Dialect
     target: str
+    split_key: str | None = None
 
     @property
     def features(self) -> list[str]:
-        """All columns but the target, and what is no column but a separator at the end of each line."""
-        return [name for name in self.dialect.names if name not in (self.target, self.dialect.trailing)]
+        """All columns but the target, the split key, and what is but a separator at the end of each line."""
+        return [name for name in self.dialect.names if name not in (self.target, self.split_key, self.dialect.trailing)]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether there is a column of the split key."""
+        return self.split_key in self.dialect.names
 
     def blocks(self, kinds: dict[str, Kind], n_rows: int) -> Generator[pd.DataFrame, None, None]:
-        """Yield `n_rows` at a time; the labels as text, columns of known kinds as such."""
+        """Yield `n_rows` at a time; labels and groups as text, columns of known kinds as such."""
         with open_text(self.path) as text:
             try:
                 yield from self._parse(text, kinds, n_rows)
@@ -53,7 +60,7 @@ class CsvFile:
             na_values=["?"],
             # `a, b, ?` is written by many hands; without it the blank is part of the value.
             skipinitialspace=True,
-            dtype=dtypes(kinds | {self.target: Kind.TEXT}),
+            dtype=dtypes(kinds | dict.fromkeys(self._as_text, Kind.TEXT)),
             chunksize=n_rows,
             # Each block is inferred as a whole: else pandas mixes types inside a column.
             low_memory=False,
@@ -62,6 +69,11 @@ class CsvFile:
             for block in reader:
                 self._check_trailing(block)
                 yield block
+
+    @property
+    def _as_text(self) -> list[str]:
+        """The columns that are no features; they are taken as they stand in the file."""
+        return [self.target, self.split_key] if self.split_key is not None and self.has_groups else [self.target]
 
     def _check_trailing(self, block: pd.DataFrame) -> None:
         """Raise DataError for a value in the column that seemed to be nothing but a separator."""

@@ -4,11 +4,12 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import NoReturn
 
 from jobs.datasets.source import open_text, unpacked_size
 from jobs.errors import DataError
@@ -50,8 +51,12 @@ class Dialect:
     trailing: str | None = None
 
 
-def read_dialect(path: Path, target: str) -> Dialect:
+def read_dialect(path: Path, target: str, expected: Collection[str] = ()) -> Dialect:
     """Find the dialect of a CSV file that should have a column `target`.
+
+    Parameters
+    ----------
+    expected : further columns that tell its separator from others.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def read_dialect(path: Path, target: str) -> Dialect:
     with _fields_of_any_length():
         head, heads = _read_head(path)
         try:
-            return _find(path, target, head, heads)
+            return _find(path, frozenset({target, *expected}), target, head, heads)
         except csv.Error as error:
             raise DataError(f"{path}: the first lines are no CSV ({error})") from None
 
@@ -77,9 +82,9 @@ def _fields_of_any_length() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _find(path: Path, target: str, head: str, heads: float) -> Dialect:
+def _find(path: Path, expected: frozenset[str], target: str, head: str, heads: float) -> Dialect:
     """Return the dialect that the beginning of a file, `heads` times as long, is written in; raise DataError, csv.Error."""
-    separator, header = _separator(head, target)
+    separator, header = _separator(head, expected, target)
     if (place := _open_quote(head, separator)) is not None:
         where = f"data row {place}" if place else "header"
         raise DataError(f"{path}, {where}: a quote is opened and never closed; close or double it")
@@ -148,10 +153,15 @@ def _records(text: str, separator: str, start: int = 0) -> Iterator[list[str]]:
     yield from islice(filter(None, csv.reader(lines, delimiter=separator, skipinitialspace=True)), start, None)
 
 
-def _separator(head: str, target: str) -> tuple[str, list[str]]:
-    """Return the separator that yields the target column, else the most columns; and the header under it."""
+def _separator(head: str, expected: frozenset[str], target: str) -> tuple[str, list[str]]:
+    """Return the separator that yields all expected columns, else the target, else the most; and the header under it."""
     headers = {each: next(_records(head, each), []) for each in SEPARATORS}
-    best = max(SEPARATORS, key=lambda each: (target in map(str.strip, headers[each]), len(headers[each])))
+
+    def fit(separator: str) -> tuple[bool, bool, int]:
+        names = {each.strip() for each in headers[separator]}
+        return expected <= names, target in names, len(headers[separator])
+
+    best = max(SEPARATORS, key=fit)
     return best, headers[best]
 
 
@@ -190,13 +200,24 @@ def _check_names(path: Path, names: Sequence[str], target: str) -> None:
             f"{path} has a single column, {names[0][:80]!r}; if it should be more, the separator is unknown: expected "
             f"a comma, a semicolon or a tab (and a column {target!r})"
         )
-    near = difflib.get_close_matches(target.lower(), [name.lower() for name in names], n=3)
-    meant = [name for name in names if name.lower() in near]
+    _refuse_unknown(path, names, target, "--target", "labels")
+
+
+def check_split_key(path: Path, names: Sequence[str], split_key: str) -> None:
+    """Raise DataError if there is no column to split by."""
+    if split_key not in names:
+        _refuse_unknown(path, names, split_key, "--split-key", "groups")
+
+
+def _refuse_unknown(path: Path, names: Sequence[str], name: str, option: str, content: str) -> NoReturn:
+    """Raise DataError for a column that is not there, naming those that may be meant."""
+    near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=3)
+    meant = [each for each in names if each.lower() in near]
     if meant:
-        hint = f"did you mean {' or '.join(map(repr, meant))}? Name it with --target"
-    elif all(NUMBER.fullmatch(name) for name in names):
+        hint = f"did you mean {' or '.join(map(repr, meant))}? Name it with {option}"
+    elif all(NUMBER.fullmatch(each) for each in names):
         hint = f"its first line holds only numbers ({', '.join(names[:5])}): add a line of column names"
     else:
         rest = f" and {len(names) - 10} more" if len(names) > 10 else ""  # noqa: PLR2004
-        hint = f"it has {', '.join(map(repr, names[:10]))}{rest}; name the column of labels with --target"
-    raise DataError(f"{path} has no column {target!r}; {hint}")
+        hint = f"it has {', '.join(map(repr, names[:10]))}{rest}; name the column of {content} with {option}"
+    raise DataError(f"{path} has no column {name!r}; {hint}")

@@ -1,4 +1,4 @@
-"""The labels of an NPZ: numbers, truth values, text or one-hot, as one array of classes."""
+"""The labels of an NPZ: numbers, truth values, text or one-hot, as one array of classes; and its groups, as text."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def _from_values(path: Path, labels: np.ndarray) -> np.ndarray:
     if kind == "U":
         return np.array(labels, dtype=labels.dtype.newbyteorder("="))
     if kind == "S":
-        return _decode(path, labels)
+        return _decode(f"{path}: labels", labels)
     if kind == "f":
         _check_integral(path, labels)
     if kind in "uf" and len(labels) and float(np.abs(labels).max()) >= TOO_LARGE:
@@ -63,12 +63,12 @@ def _from_values(path: Path, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _decode(path: Path, labels: np.ndarray) -> np.ndarray:
+def _decode(where: str, labels: np.ndarray) -> np.ndarray:
     """Return bytes as text."""
     try:
         text: np.ndarray = np.strings.decode(np.array(labels), "utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: labels are bytes that are no UTF-8 text ({error.reason})") from None
+        raise DataError(f"{where} are bytes that are no UTF-8 text ({error.reason})") from None
     return text
 
 
@@ -81,3 +81,41 @@ def _check_integral(path: Path, labels: np.ndarray) -> None:
         raise DataError(
             f"{path}: label {labels[row]} in row {row} (counted from 0) is no class; expected integers, bools or text"
         )
+
+
+def read_groups(path: Path, name: str, groups: np.ndarray, n_images: int) -> np.ndarray:
+    """Return the groups that images belong to as text, `7` for 7 and for 7.0; shape (N,), object.
+
+    Parameters
+    ----------
+    path : for messages.
+    name : of the array.
+    groups : integers, integral floats, bools or text, shape (N,).
+    n_images : N.
+
+    Raises
+    ------
+    DataError
+        For other shapes, other dtypes, fractions, and missing values: NaN, infinity and empty text.
+    """
+    where = f"{path}: values of the split key {name!r}"
+    if groups.dtype.kind not in "buifSU":
+        raise DataError(f"{where} are {groups.dtype}; expected integers, bools or text")
+    if groups.shape != (n_images,):
+        raise DataError(f"{where} have shape {groups.shape}; expected one value an image, ({n_images},)")
+    fits = np.ones(n_images, np.bool_)
+    if groups.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            fits = np.isfinite(groups) & (groups == np.trunc(groups))
+    elif groups.dtype.kind in "SU":
+        groups = _decode(where, groups) if groups.dtype.kind == "S" else groups
+        fits = np.strings.str_len(groups) > 0
+    if not fits.all():
+        row = int(np.argmin(fits))
+        raise DataError(
+            f"{where}: found {groups[row].item()!r} in row {row} (counted from 0); expected an integer, a bool or text "
+            "for each image"
+        )
+    values, positions = np.unique(groups, return_inverse=True)
+    texts = [str(int(each)) if groups.dtype.kind == "f" else str(each) for each in values.tolist()]
+    return np.array(texts, dtype=object)[positions]

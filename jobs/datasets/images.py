@@ -1,16 +1,18 @@
 """An NPZ of images and labels as a `Dataset`; the pixels stay on disk."""
 
+import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from jobs.datasets import Dataset, Schema, sha256_of
-from jobs.datasets.image_labels import read_labels
+from jobs.datasets.image_labels import read_groups, read_labels
 from jobs.datasets.labels import check_classes, refuse_unknown
-from jobs.datasets.npz import open_npz, release
-from jobs.errors import DataError
+from jobs.datasets.npz import REQUIRED, Npz, open_npz, release
+from jobs.errors import ConfigError, DataError
 
 CHANNELS = (1, 3, 4)
 SCAN_BYTES = 16 << 20
@@ -66,6 +68,13 @@ class ImageRows:
         self._release(len(pixels))
         return pixels
 
+    def blocks(self, n_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the first index and the pixels of as many images at a time as `n_bytes` hold."""
+        _, *shape = self.shape
+        step = max(1, n_bytes // (int(np.prod(shape)) * self.dtype.itemsize))
+        for start in range(0, len(self), step):
+            yield start, self.batch(start, start + step)
+
     def _release(self, n_images: int) -> None:
         """Now and then release what was read: for one image the system maps up to 2 MB of the file around it."""
         self._unreleased += n_images
@@ -74,7 +83,7 @@ class ImageRows:
             self._unreleased = 0
 
 
-def read_npz(path: Path, *, schema: Schema | None, scratch: Path) -> Dataset:
+def read_npz(path: Path, *, schema: Schema | None, scratch: Path, split_key: str | None = None) -> Dataset:
     """Read and check images with their labels.
 
     Parameters
@@ -85,11 +94,13 @@ def read_npz(path: Path, *, schema: Schema | None, scratch: Path) -> Dataset:
     schema : that of the training data if these images are for an evaluation: the same height, width and channels and
         no other labels are expected then, but neither a minimum of images nor of classes.
     scratch : folder in which compressed arrays are unpacked, into files without a name.
+    split_key : name of an array, shape (N,), that says which images belong together: integers, integral floats, bools or
+        text. With a schema that has one the file need not, and `groups` are None unless it is whole.
 
     Returns
     -------
     Dataset
-        `X`: `ImageRows`; `y`: int64, bool or fixed-width str.
+        `X`: `ImageRows`; `y`: int64, bool or fixed-width str; `groups`: as text, `7` for 7 and for 7.0.
 
     Raises
     ------
@@ -99,9 +110,12 @@ def read_npz(path: Path, *, schema: Schema | None, scratch: Path) -> Dataset:
         When the file is missing or unreadable.
     FitError
         When it can't be unpacked into `scratch`.
+    ConfigError
+        When the split key is one of the arrays that are needed anyhow.
     """
     with open_npz(path) as npz:
         images, labels = npz.array("images", scratch), npz.array("labels", scratch)
+        groups = _groups(npz, scratch, len(images) if images.ndim else 0, split_key, schema)
     _check_shape(path, images)
     y = read_labels(path, labels)
     if len(images) != len(y):
@@ -119,7 +133,38 @@ def read_npz(path: Path, *, schema: Schema | None, scratch: Path) -> Dataset:
         "pixel_range": [low, high],
         "classes": classes.tolist(),
     }
-    return Dataset(path, sha256_of(path), X, y.astype(classes.dtype), classes, schema or own, notes)
+    own |= {} if split_key is None else {"split_key": split_key}
+    return Dataset(path, sha256_of(path), X, y.astype(classes.dtype), classes, schema or own, notes, groups)
+
+
+def _groups(npz: Npz, scratch: Path, n_images: int, split_key: str | None, schema: Schema | None) -> np.ndarray | None:
+    """Return what the split key says of each image; of a file for evaluation only if it says something of all."""
+    if schema is not None:
+        key = schema.get("split_key")
+        if key is None or key not in npz.names:
+            return None
+        with suppress(DataError):
+            return read_groups(npz.path, key, npz.array(key, scratch), n_images)
+        return None
+    if split_key is None:
+        return None
+    if split_key in REQUIRED:
+        raise ConfigError(f"--split-key must be an array beside 'images' and 'labels', got {split_key!r}")
+    return read_groups(npz.path, split_key, npz.array(split_key, scratch), n_images)
+
+
+def write_npz(dataset: Dataset, path: Path) -> None:
+    """Write images and labels, uncompressed, so that `read_npz` with the dataset's schema gives back equal ones."""
+    X = dataset.X
+    with zipfile.ZipFile(path, "w") as archive:
+        # A member of a fixed date: the same rows make the same file.
+        with archive.open(zipfile.ZipInfo("images.npy"), "w", force_zip64=True) as file:
+            described = {"descr": np.lib.format.dtype_to_descr(X.dtype), "fortran_order": False, "shape": X.shape}
+            np.lib.format.write_array_header_1_0(file, described)
+            for _, block in X.blocks(SCAN_BYTES):
+                file.write(block.tobytes())
+        with archive.open(zipfile.ZipInfo("labels.npy"), "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, dataset.y, allow_pickle=False)
 
 
 def _check_shape(path: Path, images: np.ndarray) -> None:
@@ -164,7 +209,7 @@ def _match(path: Path, X: ImageRows, y: np.ndarray, schema: Schema) -> np.ndarra
 def _pixel_range(path: Path, X: ImageRows) -> tuple[float, float]:
     """Return the least and the greatest pixel; raise DataError for NaN and infinity."""
     lows, highs = [], []
-    for start, block in _blocks(X):
+    for start, block in X.blocks(SCAN_BYTES):
         finite = np.isfinite(block).all(axis=(1, 2, 3))
         if not finite.all():
             image = start + int(np.argmin(finite))
@@ -175,14 +220,6 @@ def _pixel_range(path: Path, X: ImageRows) -> tuple[float, float]:
         lows.append(block.min().item())
         highs.append(block.max().item())
     return min(lows), max(highs)
-
-
-def _blocks(X: ImageRows) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the first index and the pixels of some images at a time."""
-    _, *shape = X.shape
-    step = max(1, SCAN_BYTES // (int(np.prod(shape)) * X.dtype.itemsize))
-    for start in range(0, len(X), step):
-        yield start, X.batch(start, start + step)
 
 
 def _notes(schema: Schema, low: float, high: float) -> tuple[str, ...]:

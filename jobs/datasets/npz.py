@@ -26,6 +26,9 @@ MOST_RATIO = 500
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Beginning of a zip member: signature, length of its name and of its extra field; then both, then the data."""
 
+REQUIRED = ("images", "labels")
+"""The arrays that each NPZ has."""
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
 
@@ -65,6 +68,11 @@ class Npz:
         self.path = path
         self.archive = archive
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all arrays."""
+        return [each.removesuffix(".npy") for each in self.archive.namelist()]
+
     def array(self, name: str, scratch: Path) -> np.ndarray:
         """Return an array as a read-only map of the file itself, or of an unlinked copy if it is compressed.
 
@@ -95,10 +103,9 @@ class Npz:
         try:
             member = self.archive.getinfo(f"{name}.npy")
         except KeyError:
-            names = ", ".join(repr(each.removesuffix(".npy")) for each in self.archive.namelist()[:10]) or "nothing"
-            raise DataError(
-                f"{self.path} has no array {name!r}; expected 'images' and 'labels', found {names}"
-            ) from None
+            names = ", ".join(map(repr, self.names[:10])) or "nothing"
+            expected = "'images' and 'labels'" if name in REQUIRED else "it as named by --split-key"
+            raise DataError(f"{self.path} has no array {name!r}; expected {expected}, found {names}") from None
         if member.flag_bits & ENCRYPTED:
             raise DataError(f"{self.path}: {name!r} is encrypted; save it with numpy.savez, without a password")
         if member.compress_type not in METHODS:

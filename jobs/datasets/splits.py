@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jobs.datasets.hashing import BITS, digest_each
 from jobs.errors import ConfigError
 
 
@@ -36,3 +37,41 @@ def random_split(n_samples: int, *, test_size: float, random_state: int) -> tupl
         )
         raise ConfigError(message) from None
     return train.astype(np.int64), holdout.astype(np.int64)
+
+
+def stable_split(units: np.ndarray, *, test_size: float, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to train on and those to hold out, each decided by itself.
+
+    A unit is held out if its BLAKE2b hash (RFC 7693: 8 bytes, key `random_state`, personalisation `mljobs split`), taken
+    as a share of 2**64, is under `test_size`. So a row stays on its side when others come, go or change places, equal
+    rows are on the same side, and a greater `test_size` only adds to the holdout.
+
+    Parameters
+    ----------
+    units : what must stay together has the same number, shape (n,), uint64; see `fingerprints`.
+    test_size : share of the units that is expected in the holdout, between 0 and 1; the share of the rows differs from it
+        by chance, and more if a few units have many of the rows.
+    random_state : the key, from 0 to 2**32 - 1; splits of different keys have nothing to do with each other.
+
+    Returns
+    -------
+    train, holdout : indices in the order of the file, int64, shapes (n_train,) and (n_holdout,).
+
+    Raises
+    ------
+    ConfigError
+        When either side would be empty.
+    """
+    distinct, positions = np.unique(units, return_inverse=True)
+    contents = (each.tobytes() for each in distinct.astype(BITS))
+    shares = digest_each(contents, person=b"mljobs split", key=random_state.to_bytes(8, "little"))
+    is_held_out = (shares < np.uint64(int(test_size * 2.0**64)))[positions]
+    if len(units) == 0 or is_held_out.all() or not is_held_out.any():
+        side = "train on" if len(units) and is_held_out.all() else "hold out"
+        message = (
+            f"--test-size {test_size} with --split stable leaves nothing to {side}: {len(units)} rows are {len(distinct)} "
+            "different ones, or groups, each of which falls to its side by itself, so that the shares of few are coarse; "
+            "choose another --test-size or --random-state, or more data"
+        )
+        raise ConfigError(message)
+    return np.flatnonzero(~is_held_out).astype(np.int64), np.flatnonzero(is_held_out).astype(np.int64)

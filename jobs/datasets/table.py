@@ -32,7 +32,7 @@ MOST_SAMPLE_ROWS = 1_000
 """Rows from which text columns and the need of memory are foreseen, at most and in wide tables."""
 
 
-def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
+def read_csv(path: Path, *, target: str, schema: Schema | None, split_key: str | None = None) -> Dataset:
     """Read and check a table.
 
     Separators `,` `;` and tab, decimal commas, UTF-8 with or without a byte order mark and gzip are recognised.
@@ -44,12 +44,15 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
     target : name of the column of labels.
     schema : that of the training data if these rows are for an evaluation: the same columns (in any order) of the same
         kinds and no other labels are expected then, but neither a minimum of rows nor of classes.
+    split_key : name of the column that says which rows belong together; it is no feature. With a schema that has one the
+        file need not, and `groups` are None unless each row has a value there.
 
     Returns
     -------
     Dataset
         `X`: DataFrame; float32 columns for numbers and truth values, `str` columns for text, NaN for missing. Equal to
         `pandas.read_csv` cast to float32 if the file holds numbers only. `y`: int64, bool or fixed-width str.
+        `groups`: as they stand in the file, so that `007` is not `7` (but blanks before a value are none of it).
 
     Raises
     ------
@@ -61,10 +64,10 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
         When it can't fit the memory that is available.
     """
     check_input(path)
-    file = CsvFile(path, dialect.read_dialect(path, target), target)
+    file = _open(path, target, split_key, schema)
     names = _feature_names(file, schema)
     text = _sample(file, names, schema)
-    columns, labels = _read(file, names, text, fixed=schema is not None)
+    columns, labels, groups = _read(file, names, text, fixed=schema is not None)
     if not columns.n_rows:
         raise DataError(f"{path} has a header with {len(file.dialect.names)} columns, but no data row below it")
     codes = _label_codes(file, labels)
@@ -76,14 +79,26 @@ def read_csv(path: Path, *, target: str, schema: Schema | None) -> Dataset:
     else:
         y, classes = _match_labels(file, codes, list(labels.texts), schema)
     notes = (*_notes(file), *(_odd_texts(file, columns) if training else ()))
-    return Dataset(path, sha256_of(path), columns.to_frame(), y, classes, schema, notes)
+    found = _groups(file, groups, is_required=training)
+    return Dataset(path, sha256_of(path), columns.to_frame(), y, classes, schema, notes, found)
+
+
+def _open(path: Path, target: str, split_key: str | None, schema: Schema | None) -> CsvFile:
+    """Return the file with its dialect; raise DataError if it has not the columns that are not features."""
+    if schema is not None:
+        return CsvFile(path, dialect.read_dialect(path, target, schema["columns"]), target, schema.get("split_key"))
+    found = dialect.read_dialect(path, target)
+    if split_key is not None:
+        dialect.check_split_key(path, found.names, split_key)
+    return CsvFile(path, found, target, split_key)
 
 
 def _feature_names(file: CsvFile, schema: Schema | None) -> list[str]:
     """Return the features in the order of the result; raise DataError if they are not those expected."""
     if schema is None:
         if not file.features:
-            raise DataError(f"{file.path} has no column but {file.target!r}; expected at least one feature beside it")
+            others = " and ".join(map(repr, filter(None, (file.target, file.split_key))))
+            raise DataError(f"{file.path} has no column but {others}; expected at least one feature beside")
         return file.features
     expected = list(schema["columns"])
     missing = [name for name in expected if name not in file.features]
@@ -107,7 +122,8 @@ def _sample(file: CsvFile, names: list[str], schema: Schema | None) -> list[str]
     if sample is None:
         return known
     text = [name for name, kind in zip(names, kinds_of(by_dtype(sample[names])), strict=True) if kind is Kind.TEXT]
-    _check_memory(file, sample[text], len(names) - len(text), training=schema is None)
+    grouped = [str(file.split_key)] if file.has_groups else []
+    _check_memory(file, sample[text + grouped], len(names) - len(text), training=schema is None)
     return known or ([] if schema else text)
 
 
@@ -130,34 +146,49 @@ def _check_memory(file: CsvFile, text: pd.DataFrame, n_numeric: int, *, training
     resources.require_memory(need, what, "give the job more memory or the file fewer rows")
 
 
-def _read(file: CsvFile, names: list[str], text: list[str], *, fixed: bool) -> tuple[Columns, TextColumn]:
-    """Read all blocks; a second time if a column's kind was only seen late."""
+def _read(file: CsvFile, names: list[str], text: list[str], *, fixed: bool) -> tuple[Columns, TextColumn, TextColumn]:
+    """Read all blocks, features, labels and groups; a second time if a column's kind was only seen late."""
     n_rows = max(LEAST_BLOCK_ROWS, BLOCK_CELLS // len(file.dialect.names))
     kinds = dict.fromkeys(text, Kind.TEXT)
     while True:
-        columns, labels = Columns(file.path, names, text=text, fixed=fixed), TextColumn()
+        columns = Columns(file.path, names, text=text, fixed=fixed)
+        labels, groups = TextColumn(), TextColumn()
         for block in file.blocks(kinds, n_rows):
             columns.add(block)
             labels.add(block[file.target])
+            if file.has_groups:
+                groups.add(block[str(file.split_key)])
         if not columns.stale:
-            return columns, labels
+            return columns, labels, groups
         kinds = columns.kinds
         text = [name for name in names if kinds[name] is Kind.TEXT]
 
 
 def _label_codes(file: CsvFile, labels: TextColumn) -> np.ndarray:
     """Return the codes of the labels; raise DataError if some are missing."""
-    missing = np.flatnonzero(labels.codes < 0)
-    where = f"{file.path}, column {file.target!r}"
-    if len(missing) == len(labels.codes):
-        raise DataError(f"{where}: all {len(missing)} labels are missing; is this the right column? See --target")
+    _check_complete(f"{file.path}, column {file.target!r}", labels.codes, "label", "--target")
+    return labels.codes
+
+
+def _groups(file: CsvFile, groups: TextColumn, *, is_required: bool) -> np.ndarray | None:
+    """Return what the split key says of each row; raise DataError if that is required and some values are missing."""
+    if not file.has_groups or (not is_required and (groups.codes < 0).any()):
+        return None
+    _check_complete(f"{file.path}, column {file.split_key!r}", groups.codes, "value", "--split-key")
+    return groups.to_numpy()
+
+
+def _check_complete(where: str, codes: np.ndarray, what: str, option: str) -> None:
+    """Raise DataError if some rows have no value."""
+    missing = np.flatnonzero(codes < 0)
+    if len(missing) == len(codes):
+        raise DataError(f"{where}: all {len(missing)} {what}s are missing; is this the right column? See {option}")
     if len(missing):
         rows = ", ".join(str(each + 1) for each in missing[:5]) + (", ..." if len(missing) > 5 else "")  # noqa: PLR2004
         raise DataError(
-            f"{where}: {len(missing)} of {len(labels.codes)} labels are missing (data rows {rows}); expected a label in "
+            f"{where}: {len(missing)} of {len(codes)} {what}s are missing (data rows {rows}); expected a {what} in "
             "each row, so fill them in or leave the rows out (empty, ?, NA, None, null and the like count as missing)"
         )
-    return labels.codes
 
 
 def _learn_labels(file: CsvFile, codes: np.ndarray, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -198,7 +229,8 @@ def _check_features(path: Path, columns: Columns) -> None:
 def _schema(file: CsvFile, columns: Columns, classes: np.ndarray) -> Schema:
     """Return what later data must look like."""
     kinds = {name: "text" if name in columns.text else "numeric" for name in columns.names}
-    return {"kind": "table", "columns": kinds, "target": file.target, "classes": classes.tolist()}
+    key = {} if file.split_key is None else {"split_key": file.split_key}
+    return {"kind": "table", "columns": kinds, "target": file.target, "classes": classes.tolist(), **key}
 
 
 def _notes(file: CsvFile) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 from jobs import __version__
 from jobs.checkpoint import Checkpoint
 from jobs.datasets import Dataset, Schema
+from jobs.datasets.fingerprints import Fingerprints
 from jobs.errors import ConfigError, DataError, NoInputError
 from jobs.params import describe_param
 
@@ -71,6 +72,8 @@ class Pipeline(Protocol):
     """Formats that `save` can write, the default first."""
     INSTALL: str
     """What a person without them does."""
+    SUFFIX: str
+    """How the names of files end that `write` writes."""
     Params: type[Any]
     """Frozen dataclass of parameters with defaults; raises ValueError for values out of range."""
 
@@ -78,8 +81,18 @@ class Pipeline(Protocol):
         """Import the libraries and set their thread pools."""
         ...
 
-    def read(self, path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Dataset:
-        """Read and check a data file; `schema` is that of the training data if this is for evaluation."""
+    def read(
+        self, path: Path, *, target: str, schema: Schema | None, scratch: Path, split_key: str | None = None
+    ) -> Dataset:
+        """Read and check a data file; `schema` is that of the training data if this is for evaluation.
+
+        The column `split_key` is no feature but becomes the dataset's `groups`, and `schema["split_key"]` its name. A
+        file for evaluation may have that column or not.
+        """
+        ...
+
+    def write(self, dataset: Dataset, path: Path) -> None:
+        """Write features and labels, but no groups, so that `read` with the dataset's schema gives back equal ones."""
         ...
 
     def fit(
@@ -111,7 +124,10 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model folder: its pipeline, and the schema, labels and digest of what it was trained on."""
+    """A model folder: its pipeline, and the schema, labels and digest of what it was trained on.
+
+    `unit` is what was kept together when that was split: `row`, or the name of the split key.
+    """
 
     folder: Path
     pipeline_name: str
@@ -119,10 +135,26 @@ class SavedModel:
     schema: Schema
     y_train: np.ndarray
     data_sha256: str
+    unit: str = "row"
 
     def load(self, *, trust_pickle: bool) -> Model:
         """Read the model itself."""
         return self.pipeline.load(self.folder, classes=np.array(self.schema["classes"]), trust_pickle=trust_pickle)
+
+    def fingerprints(self) -> Fingerprints | None:
+        """Return those of what it was trained on, sorted; None for a model of a version that kept none.
+
+        Raises
+        ------
+        DataError
+            When their file is broken.
+        """
+        return Fingerprints.load(self.folder, self.schema.get("split_key"))
+
+    def trained_on(self) -> np.ndarray | None:
+        """Return the fingerprints of the units that it was trained on, sorted, shape (n,), uint64; None as above."""
+        found = self.fingerprints()
+        return None if found is None else found.units
 
 
 def names() -> list[str]:
@@ -166,14 +198,27 @@ def model_format(name: str, pipeline: Pipeline, asked: str | None) -> str:
     return asked or pipeline.FORMATS[0]
 
 
-def saver(name: str, pipeline: Pipeline, model: Model, train: Dataset, model_format: str) -> Callable[[Path], None]:
-    """Return a function that writes the model and its card into a folder."""
+def saver(
+    name: str,
+    pipeline: Pipeline,
+    model: Model,
+    train: Dataset,
+    model_format: str,
+    *,
+    fingerprints: Fingerprints | None = None,
+) -> Callable[[Path], None]:
+    """Return a function that writes the model, its card, and the fingerprints of `train` into a folder.
+
+    Those are computed unless they are given.
+    """
 
     def save(folder: Path) -> None:
         pipeline.save(model, folder, train, model_format)
         counts = [int(np.count_nonzero(train.y == label)) for label in train.classes]
         card = {"mljobs": __version__, "pipeline": name, "schema": train.schema, "class_counts": counts}
         card["data_sha256"] = train.sha256
+        card["unit"] = train.schema.get("split_key", "row")
+        (fingerprints or Fingerprints.of(train)).save(folder)
         (folder / CARD).write_text(json.dumps(card))
 
     return save
@@ -188,10 +233,10 @@ def open_model(folder: Path) -> SavedModel:
         card = json.loads(path.read_bytes())
         name, schema = card["pipeline"], card["schema"]
         y_train = np.repeat(np.array(schema["classes"]), card["class_counts"])
-        sha256 = card["data_sha256"]
+        sha256, unit = card["data_sha256"], card.get("unit", "row")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no card of a model: {error!r}") from error
-    return SavedModel(folder, name, find(name), schema, y_train, sha256)
+    return SavedModel(folder, name, find(name), schema, y_train, sha256, unit)
 
 
 def pinned(*distributions: str) -> list[str]:

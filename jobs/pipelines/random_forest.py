@@ -22,6 +22,7 @@ SUMMARY = "scikit-learn random forest on a CSV with a column of labels"
 REQUIRES = ("sklearn", "pandas", "skops")
 FORMATS = ("skops", "joblib")
 INSTALL = "install mljobs with its dependencies"
+SUFFIX = ".csv"
 
 TRUSTED_TYPES = ("sklearn.tree._tree.Tree", "sklearn.compose._column_transformer._RemainderColsList", "numpy.dtype")
 """What a model file may hold beyond skops' own safe list; fixed here, never taken from the file."""
@@ -94,11 +95,18 @@ def prepare(threads: int) -> None:
     import sklearn.ensemble  # noqa: F401
 
 
-def read(path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Dataset:
+def read(path: Path, *, target: str, schema: Schema | None, scratch: Path, split_key: str | None = None) -> Dataset:
     """Read a CSV."""
     from jobs.datasets import table
 
-    return table.read_csv(path, target=target, schema=schema)
+    return table.read_csv(path, target=target, schema=schema, split_key=split_key)
+
+
+def write(dataset: Dataset, path: Path) -> None:
+    """Write a CSV."""
+    from jobs.datasets import csv_writer
+
+    csv_writer.write_csv(dataset, path)
 
 
 def fit(

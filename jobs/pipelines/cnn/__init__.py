@@ -23,6 +23,7 @@ SUMMARY = "Keras convolutional network on an NPZ of `images` and `labels`"
 REQUIRES = ("tensorflow",)
 FORMATS = ("keras",)
 INSTALL = "use the image mljobs/cnn, or pip install 'mljobs[cnn]'"
+SUFFIX = ".npz"
 
 _TENSORFLOW_BYTES = 440 << 20
 """What TensorFlow takes until a small network is trained and saved."""
@@ -89,11 +90,18 @@ def _quiet_start() -> Iterator[None]:
             os.close(stderr)
 
 
-def read(path: Path, *, target: str, schema: Schema | None, scratch: Path) -> Dataset:
+def read(path: Path, *, target: str, schema: Schema | None, scratch: Path, split_key: str | None = None) -> Dataset:
     """Read an NPZ; it has no columns, so `target` does not matter."""
     from jobs.datasets import images
 
-    return images.read_npz(path, schema=schema, scratch=scratch)
+    return images.read_npz(path, schema=schema, scratch=scratch, split_key=split_key)
+
+
+def write(dataset: Dataset, path: Path) -> None:
+    """Write an NPZ."""
+    from jobs.datasets import images
+
+    images.write_npz(dataset, path)
 
 
 def fit(
