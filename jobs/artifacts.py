@@ -65,7 +65,7 @@ class RunDirectory:
             _write_through(self._reserve, bytes(_RESERVE))
             _sync_one(self.path.parent)
         except OSError as error:
-            raise OutputError(_cannot_write(self.path, error)) from error
+            raise OutputError(cannot_write(self.path, error)) from error
 
     def write_text(self, name: str, text: str) -> Artifact:
         """Write one file so that it is there whole or not at all."""
@@ -77,7 +77,7 @@ class RunDirectory:
             self.scratch.mkdir(exist_ok=True)
             put(self.path / name, fill, self.scratch)
         except OSError as error:
-            raise OutputError(_cannot_write(self.path / name, error)) from error
+            raise OutputError(cannot_write(self.path / name, error)) from error
         return self.measure(name)
 
     def measure(self, name: str) -> Artifact:
@@ -131,7 +131,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
+def cannot_write(path: Path, error: OSError) -> str:
     """Return the sentence for an OutputError."""
     return f"{path} can't be written: {error.strerror or error}; make room or rights there, or choose another folder with --runs-dir"
 

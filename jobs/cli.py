@@ -41,15 +41,18 @@ _log_format = _option(
 _runs_dir = click.argument("runs_dir", type=_PATH, default=Path("runs"), envvar="MLJOBS_RUNS_DIR")
 
 
+_runs_dir_option = _option(
+    "--runs-dir", type=_PATH, default=Path("runs"), show_default=True, help="Where the run directory goes."
+)
+
+
 def _job_options(command: F) -> F:
     """Add the options that all jobs have."""
     options = (
         _option(
             "--min", metavar="METRIC=VALUE", multiple=True, help="Exit with 3 if METRIC is under VALUE; repeatable."
         ),
-        _option(
-            "--runs-dir", type=_PATH, default=Path("runs"), show_default=True, help="Where the run directory goes."
-        ),
+        _runs_dir_option,
         _option("--experiment", envvar="MLFLOW_EXPERIMENT_NAME", help="In MLflow  [default: the pipeline's name]"),
         _option(
             "--tracking",
@@ -121,6 +124,7 @@ def cli() -> None:
 @_option("--require-improvement", is_flag=True, help="Exit with 3 if the model is not promoted.")
 @_option("--max-drift", type=float, metavar="PSI", help="Exit with 3 if a column drifts further, and beyond chance.")
 @_option("--new-contract", is_flag=True, help="Hold this and later data against this file, not against the first.")
+@_option("--trust-pickle", is_flag=True, help="Load a champion that is a joblib model: loading it can run any code.")
 @_option("--model-name", help="Name in MLflow's model registry  [default: the pipeline's name]")
 @_option("--model-format", help="Format of the model file  [default: the pipeline's first]")
 @_job_options
@@ -214,9 +218,56 @@ def prune(runs_dir: Path, *, keep: int | None, older_than: str | None, dry_run: 
 @_log_format
 def sync(runs_dir: Path, *, lost: bool, log_format: LogFormat) -> None:
     """Publish the runs in RUNS_DIR that are not in MLflow yet."""
-    from jobs.tracking import sync as syncing
+    from jobs import sync as syncing
 
     _exit_on_error(lambda: syncing.sync(runs_dir, Console(log_format=log_format), copies=lost))
+
+
+@cli.command()
+@click.argument("run")
+@_runs_dir_option
+@_log_format
+def promote(run: str, runs_dir: Path, log_format: LogFormat) -> None:
+    """Make the model of RUN the champion, whatever it was held against.
+
+    RUN is a run directory, or the id of a run in MLflow.
+    """
+    from jobs.promotion import by_hand
+
+    _exit_on_error(lambda: click.echo(by_hand.promote(run, runs_dir, Console(log_format=log_format))))
+
+
+@cli.command("reproduce")
+@click.argument("run")
+@click.option("--data", type=_PATH, help="Where the data file is now, if not where it was.")
+@click.option("--eval-data", type=_PATH, help="Likewise the file to evaluate on.")
+@click.option("--trust-pickle", is_flag=True, help="Load a joblib model: loading it can run any code.")
+@_runs_dir_option
+@_log_format
+def reproduce_(run: str, runs_dir: Path, log_format: LogFormat, **settings: Any) -> None:
+    """Train the model of RUN again, aside, and compare: exit with 0 if it is the same to the last bit, else with 4.
+
+    RUN is a run directory, or the id of a run in MLflow.
+    """
+    from jobs.reproduce import Request, reproduce
+
+    def work() -> None:
+        found = reproduce(Request(run, **settings), runs_dir, Console(log_format=log_format))
+        click.echo(found.table)
+        found.require_same()
+
+    _exit_on_error(work)
+
+
+@cli.command()
+@click.argument("name")
+@_runs_dir_option
+@_log_format
+def rollback(name: str, runs_dir: Path, log_format: LogFormat) -> None:
+    """Make the previous champion of the registered model NAME the champion again; twice undoes it."""
+    from jobs.promotion import by_hand
+
+    _exit_on_error(lambda: click.echo(by_hand.rollback(name, runs_dir, Console(log_format=log_format))))
 
 
 def _carry_out(job: Callable[[JobConfig, Console], "Result"], settings: dict[str, Any]) -> NoReturn:

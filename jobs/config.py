@@ -4,11 +4,11 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from jobs.errors import ConfigError
 from jobs.params import did_you_mean
@@ -143,13 +143,28 @@ class JobConfig:
         ):
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"{option} must be a number from {low:g} to {high:g}, got {value}")
-        asked = {"--require-improvement": self.require_improvement, "--new-contract": self.new_contract}
+        asked: dict[str, bool] = {
+            "--require-improvement": self.require_improvement,
+            "--new-contract": self.new_contract,
+        }
         asked["--max-drift"] = self.max_drift is not None
         idle = [option for option, is_set in asked.items() if is_set]
         if idle and not self.promote:
             raise ConfigError(f"{idle[0]} needs a champion to be held against: add --promote")
         if self.promote and self.tracking == "off":
             raise ConfigError("--promote needs the model registry of a tracking server: not with --tracking off")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as the journal keeps them; paths are absolute."""
+        return {name: str(each.absolute()) if isinstance(each, Path) else each for name, each in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """Return the settings of a journal; one of another version of this program may lack some, or have others."""
+        found: dict[str, Any] = {each.name: said[each.name] for each in fields(cls) if said.get(each.name) is not None}
+        for kind, names in ((Path, ("data", "eval_data", "runs_dir")), (tuple, ("param", "min"))):
+            found.update({name: kind(found[name]) for name in names if name in found})
+        return cls(**found)
 
     def job_name(self, job: str) -> str:
         """Return the name of this job, fit for a file's name; `job` is `train` or `evaluate`."""

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -96,3 +96,9 @@ def _facts(facts: Mapping[str, Any]) -> str:
         return ""
     texts = (f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in facts.items())
     return f" ({', '.join(texts)})"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts as lines, in columns that line up."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ class PastRun:
     begun : the event by which its last attempt began.
     end : the event by which that ended, None if it has not.
     published : the event that all of it is in MLflow, or None.
+    promotion : the last event that tells what became of its model as a challenger, None if that is in the `end`.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class PastRun:
     begun: Event
     end: Event | None
     published: Event | None
+    promotion: Event | None = None
 
     @property
     def result(self) -> Result:
@@ -51,6 +53,8 @@ class PastRun:
             tracking = self.begun.get("tracking", result.tracking)
             return replace(result, attempts=self.begun.get("attempt", 1), tracking=tracking)
         result = Result.from_journal(self.end["result"], self.path)
+        if self.promotion:
+            result.promotion = self.promotion["promotion"]
         return replace(result, tracking="published", run_id=self.published["run_id"]) if self.published else result
 
     @property
@@ -94,10 +98,13 @@ def open_run(directory: Path) -> PastRun | None:
     for event in journal.last_events(path):
         if event["event"] in {"start", "resume"}:
             found = {"begun": event}
-        elif event["event"] in {"end", "published"}:
+        elif event["event"] in {"end", "published", "promotion"}:
             found[event["event"]] = event
+        if event["event"] == "end":
+            found.pop("promotion", None)  # the end says it, or that it is not valid any more
     begun = found.get("begun") or _last_beginning(path)
-    return _checked(PastRun(directory, start, begun, found.get("end"), found.get("published")))
+    later = (found.get(name) for name in ("end", "published", "promotion"))
+    return _checked(PastRun(directory, start, begun, *later))
 
 
 def _unbegun(result: Path) -> PastRun | None:
@@ -252,3 +259,18 @@ def write_result(directory: Path) -> None:
         folder = RunDirectory(directory)
         folder.write_text("result.json", run.result.to_json() + "\n")
         folder.clean()
+
+
+def deaths_at(state: str, events: Iterable[Event]) -> int:
+    """Count the last attempts in a row that had their data, died without a word, and left the fit where it was."""
+    deaths = 0
+    attempt: Event = {"state": None}
+    for event in events:
+        if event["event"] == "resume":
+            attempt = event
+            deaths = deaths if event["state"] == state else 0
+        elif event["event"] == "dataset" and event["context"] == "training" and attempt["state"] == state:
+            deaths += 1
+        elif event["event"] == "end" and event["result"]["exit_code"] is not None:
+            deaths = 0
+    return deaths

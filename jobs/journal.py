@@ -41,6 +41,7 @@ class Journal:
     metrics    metrics, step: points of curves, or results
     artifact   path (in the run directory), sha256, size
     model      path, sha256, size, name (in the registry, or null), description, tags
+    promotion  promotion: what becomes of the model as a challenger; see `result`
     end        result: what the job said at its end; see `result`
     published  run_id, tracking_uri: all of the above is in MLflow
     unanswered requests: when MLflow was asked for what may be there twice, if it does that after all

@@ -5,14 +5,17 @@ import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import jobs
 from jobs import pipelines, provenance
 from jobs.config import JobConfig
 from jobs.datasets.source import digest
 from jobs.params import parse_params
+from jobs.pipelines import Pipeline
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 def digests(config: JobConfig) -> dict[Path, str]:
@@ -50,7 +53,7 @@ def run_key(config: JobConfig, data: Mapping[Path, str]) -> str:
         "min": config.minimums,
         "experiment": config.experiment or config.pipeline,
         "model_name": config.model_name or config.pipeline,
-        "code": _code(cast("ModuleType", pipeline)),
+        "code": code(pipeline),
         "python": platform.python_version(),
         "packages": provenance.packages(),
     }
@@ -63,12 +66,12 @@ def _promotion(config: JobConfig) -> list[object] | None:
     return [*rules, config.max_drift, config.new_contract] if config.promote else None
 
 
-def _code(pipeline: ModuleType) -> str:
+def code(pipeline: Pipeline) -> str:
     """Return a digest of this program's own source: a commit would not tell of a changed working copy."""
     package = Path(jobs.__file__).parent
     files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".jinja"})
     digest = hashlib.sha256()
-    for path in (*files, Path(str(pipeline.__file__))):
+    for path in (*files, Path(str(cast("ModuleType", pipeline).__file__))):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from jobs import history, journal
-from jobs.console import Console
+from jobs.console import Console, columns
 from jobs.errors import NoInputError
 from jobs.history import PastRun
 
@@ -17,8 +17,7 @@ def table(runs_dir: Path, console: Console) -> str:
     if not runs_dir.is_dir():
         raise NoInputError(f"{runs_dir} is no folder of runs")
     rows = [_COLUMNS, *reversed([_row(run) for run in history.runs(runs_dir, console)])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return columns(rows)
 
 
 def _row(run: PastRun) -> tuple[str, ...]:

@@ -3,8 +3,11 @@
 import errno
 import fcntl
 import os
+import stat
 import time
+from contextlib import suppress
 from io import FileIO
+from pathlib import Path
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 """What file systems without locks answer."""
@@ -43,6 +46,19 @@ def lock(file: FileIO, *, patience: float = 0) -> bool:
             return False
         else:
             return True
+
+
+def open_shared(path: Path) -> FileIO:
+    """Return an open file in a folder of locks, both made for all who may start jobs there; raise OSError."""
+    folder = path.parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir()
+        folder.chmod(stat.S_IMODE(folder.parent.stat().st_mode))
+    with suppress(FileExistsError):
+        path.touch(exist_ok=False)
+    # Whoever starts the job as another user can lock it too; some network disks want to be written to for that.
+    return FileIO(str(path), "r+" if os.access(path, os.W_OK) else "r")
 
 
 def is_locked(path: str | os.PathLike[str]) -> bool:

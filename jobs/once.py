@@ -1,11 +1,9 @@
 """Nothing is repeated: whether a start has anything to do, and where an interrupted run goes on."""
 
 import math
-import os
-import stat
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
@@ -97,11 +95,7 @@ def _locked(config: JobConfig, name: str, console: Console) -> FileIO:
     """Return a file that is locked for this job; raise BlockingIOError if another has it."""
     path = config.runs_dir / ".locks" / name
     try:
-        _make_folder(path.parent)
-        with suppress(FileExistsError):
-            path.touch(exist_ok=False)
-        # Whoever starts the job as another user can lock it too; some network disks want to be written to for that.
-        file = FileIO(str(path), "r+" if os.access(path, os.W_OK) else "r")
+        file = locks.open_shared(path)
     except OSError as error:
         raise OutputError(
             f"{path} can't be written: {error.strerror}; choose another folder with --runs-dir"
@@ -113,14 +107,6 @@ def _locked(config: JobConfig, name: str, console: Console) -> FileIO:
         file.close()
         raise
     return file
-
-
-def _make_folder(path: Path) -> None:
-    """Make the folder of the locks, if it is not there, for all who may start jobs here."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        path.mkdir()
-        path.chmod(stat.S_IMODE(path.parent.stat().st_mode))
 
 
 def _wait(file: FileIO, config: JobConfig, name: str, console: Console) -> bool:

@@ -18,7 +18,7 @@ def environment(threads: int, memory_limit: int | None) -> dict[str, str]:
     found = {
         "mljobs": __version__,
         "commit": commit() or "unknown",
-        "image": os.environ.get("MLJOBS_IMAGE", "none"),
+        "image": image(),
         "user": _user(),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
@@ -32,6 +32,11 @@ def packages() -> str:
     """Return the installed versions of the packages that a result depends on."""
     versions = ((name, _version(name)) for name in _PACKAGES)
     return ", ".join(f"{name} {version}" for name, version in versions if version)
+
+
+def image() -> str:
+    """Return what the container's image is called; a container can't see its digest by itself."""
+    return os.environ.get("MLJOBS_IMAGE", "none")
 
 
 def commit() -> str | None:

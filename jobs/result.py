@@ -30,6 +30,9 @@ class Result:
     attempts : starts that the run took: it was resumed one time less.
     data : path, sha256 and rows of the data file, as far as they are known; `eval_data` likewise.
     metrics : values on the holdout.
+    promotion : what became of the model as a challenger: `status` (`promoted`, `kept` is the champion, `queued` as long as
+        the server is away), `reason`, `model`, its `version` if promoted, `champion` it was held against, `comparison`;
+        None if that was not asked for.
     threads : threads that the libraries were given, None if it did not come to that.
     peak_memory_bytes : most memory that the process held.
     seconds : wall time of each step.
@@ -48,6 +51,7 @@ class Result:
     data: dict[str, Any] = field(default_factory=dict)
     eval_data: dict[str, Any] | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
+    promotion: dict[str, Any] | None = None
     threads: int | None = None
     peak_memory_bytes: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobs import checkpoint, journal, resources, signals, tracking
+from jobs import checkpoint, history, journal, promotion, resources, signals, tracking
 from jobs.artifacts import Artifact, RunDirectory
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
@@ -16,10 +17,16 @@ from jobs.console import Console
 from jobs.errors import ConfigError, ExitCode, FitError, JobError, OutputError
 from jobs.journal import Event, Journal
 from jobs.once import Turn
+from jobs.promotion import Decision
+from jobs.promotion.conclude import conclude, is_waiting
 from jobs.provenance import is_lost_with_container
 from jobs.result import Result
 from jobs.signals import Stop
+from jobs.tracking.answers import describe
 from jobs.tracking.publisher import Published, Publisher
+
+_LEAST_SECONDS = 2.0
+"""In which a server that has just taken the run should move two aliases."""
 
 _MOST_DEATHS = 5
 """Attempts that may die at the same place, before a job says so instead of dying there again."""
@@ -48,10 +55,12 @@ class Run:
         self.settings: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
         self.notes: list[str] = []
+        self.held = ExitStack()
+        """What is let go when the run has its end, here and in MLflow."""
         result.run_directory = str(directory.path)
         self._key = turn.key
         self.digests = turn.digests
-        self._patience = turn.patience
+        self.patience = turn.patience
         self._started = time.monotonic()
         self._uri = tracking.configured_uri() if config.tracking != "off" else None
         self._journal = turn.interrupted
@@ -66,8 +75,9 @@ class Run:
 
     def begin(self, pipeline: str) -> None:
         """Write the first event and start publishing; raise TrackingError if a server is required and not there."""
-        if self._uri is None and self.config.tracking == "required":
-            raise ConfigError("--tracking required needs a server: set MLFLOW_TRACKING_URI")
+        if self._uri is None and (self.config.tracking == "required" or self.config.promote):
+            option = "--promote" if self.config.promote else "--tracking required"
+            raise ConfigError(f"{option} needs a server: set MLFLOW_TRACKING_URI")
         self._open(pipeline)
         if self._deaths >= _MOST_DEATHS:
             raise FitError(
@@ -86,14 +96,14 @@ class Run:
         tracking.configure()
         if self._uri:
             events = journal.read(self._journal.path)
-            self._publisher = Publisher(self._uri, self.directory.path, self._patience, events)
+            self._publisher = Publisher(self._uri, self.directory.path, self.patience, events)
 
     def _start(self, pipeline: str) -> Journal:
         """Return the journal of a new run, with the event that it exists; raise OutputError, and there is none."""
         path = self.directory.path / journal.NAME
         facts = {"run": path.parent.name, "experiment": self.config.experiment or pipeline, "key": self._key}
         try:
-            return journal.begin(path, **facts, result=asdict(self.result))
+            return journal.begin(path, **facts, config=self.config.to_json(), result=asdict(self.result))
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror}") from error
 
@@ -106,7 +116,7 @@ class Run:
         points = [event for event in earlier if event["event"] == "metrics"]
         self._points = {(name, each["step"], value) for each in points for name, value in each["metrics"].items()}
         state = self.checkpoint.state()
-        self._deaths = _deaths_at(state, earlier)
+        self._deaths = history.deaths_at(state, earlier)
         self.record(
             "resume", attempt=self.result.attempts, tracking=self.result.tracking, file=record.inode, state=state
         )
@@ -176,9 +186,21 @@ class Run:
         self.result.status, self.result.exit_code, self.result.reason = "rejected", ExitCode.REJECTED, reason
         self.console.warning(f"rejected: {reason}")
 
+    def decide(self, decision: Decision) -> None:
+        """Take what becomes of the model as a challenger; it is carried out when all of the run is in MLflow."""
+        self.result.promotion = decision.to_json()
+        self.record("promotion", promotion=self.result.promotion)
+        if decision.verdict != "promote":
+            word = "not promoted" if decision.verdict == "keep" else "not decided yet"
+            self.console.info(f"{word}: {decision.reason}")
+        self.record("tags", tags=promotion.tags(self.result.promotion))
+        self.record_metrics(0, promotion.points(self.result.promotion))
+
     def end(self, stop: Stop) -> None:
         """Leave `result.json`, write the last event, and wait for what is not published yet."""
         self.directory.clean()
+        if self.result.status not in {"finished", "rejected"}:
+            self.result.promotion = None
         self.result.peak_memory_bytes = resources.peak_memory()
         self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
         self._write_result()
@@ -196,6 +218,7 @@ class Run:
         if self._journal:
             # Its lock kept `mljobs sync` away until here.
             self._journal.close()
+        self.held.close()
         self._say_where()
 
     def _write_result(self) -> None:
@@ -232,9 +255,27 @@ class Run:
             if published.unanswered:
                 self._record_late("unanswered", requests=published.unanswered)
             return
+        if not self._conclude(published.run_id):
+            return
         self.result.tracking, self.result.run_id = "published", published.run_id
         server = tracking.without_password(str(self._uri))
         self._record_late("published", run_id=published.run_id, tracking_uri=server)
+
+    def _conclude(self, run_id: str) -> bool:
+        """Carry out what was decided of the model; return False if the server did not let us."""
+        decided = self.result.promotion
+        if decided is None or not is_waiting(decided):
+            return True
+        try:
+            client = tracking.connect(str(self._uri))
+            work = partial(conclude, client, self.directory.path, run_id, decided, self.console)
+            with self.patience.waiting():
+                self.result.promotion = tracking.within(max(_LEAST_SECONDS, self.patience.left), work)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises, the next start or sync does it again
+            self.console.warning(f"who is champion is not decided yet: {describe(error)}")
+            return False
+        self._record_late("promotion", promotion=self.result.promotion)
+        return True
 
     def _record_late(self, event: str, **fields: Any) -> None:
         """Write an event after the last one."""
@@ -256,18 +297,3 @@ class Run:
                 f"{self.directory.path.parent} is inside the container and lost with it; to keep it: mkdir -p runs && "
                 f'docker run --user "$(id -u):$(id -g)" -v "$PWD/runs:{self.directory.path.parent}" ...'
             )
-
-
-def _deaths_at(state: str, events: Iterable[Event]) -> int:
-    """Count the last attempts in a row that had their data, died without a word, and left the fit where it was."""
-    deaths = 0
-    attempt: Event = {"state": None}
-    for event in events:
-        if event["event"] == "resume":
-            attempt = event
-            deaths = deaths if event["state"] == state else 0
-        elif event["event"] == "dataset" and event["context"] == "training" and attempt["state"] == state:
-            deaths += 1
-        elif event["event"] == "end" and event["result"]["exit_code"] is not None:
-            deaths = 0
-    return deaths

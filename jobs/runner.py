@@ -1,25 +1,43 @@
 """The sequence: what a training job and an evaluation job do, whatever the kind of model."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jobs import pipelines, provenance, resources, summary
+from jobs import keys, pipelines, promotion, provenance, resources, summary
 from jobs.config import JobConfig
 from jobs.console import Console
-from jobs.datasets import Dataset, Schema, splits
+from jobs.contract.drift import Drift
+from jobs.contract.profile import Profile
+from jobs.datasets import Dataset, Schema
+from jobs.datasets.fingerprints import Fingerprints
+from jobs.datasets.sides import Sides
 from jobs.datasets.source import check_input, digest
 from jobs.errors import ExitCode, NoInputError
 from jobs.evaluation import Evaluation
+from jobs.evaluation.duplicates import Duplicates
 from jobs.params import parse_params
 from jobs.pipelines import Fitted, Model, Pipeline
+from jobs.promotion import Decision
+from jobs.promotion.challenge import Challenge, most_frequent
+from jobs.promotion.opponent import Entrant
 from jobs.report import Report
 from jobs.result import Result
 from jobs.run import Run
 from jobs.start import carry_out
 from jobs.tracking import models
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What a model gave on the holdout: its evaluation, its labels (n_samples,), and what rows that are known do to it."""
+
+    evaluation: Evaluation
+    y_pred: np.ndarray
+    duplicates: Duplicates
 
 
 def train(config: JobConfig, console: Console) -> Result:
@@ -38,29 +56,38 @@ def _train(config: JobConfig, run: Run) -> None:
     params = parse_params(config.pipeline, pipeline.Params, config.params)
     model_format = pipelines.model_format(config.pipeline, pipeline, config.model_format)
     threads = _begin(run, config.pipeline, pipeline, {**vars(params), "model_format": model_format})
-    with run.step("read"):
-        training, holdout = _read_both(config, run, pipeline)
+    sides, profile = _read_sides(config, run, pipeline)
+    challenge, drift = _challenge(config, run, sides, profile) if config.promote else (None, None)
     with run.step("fit"):
         fitted = pipeline.fit(
-            training,
-            holdout,
+            sides.training,
+            sides.holdout,
             params,
             random_state=config.random_state,
             threads=threads,
             on_progress=run.on_progress,
             checkpoint=run.checkpoint,
         )
-    evaluation = _test(run, fitted.model, holdout, training.y)
+    tested = _test(run, fitted.model, sides.holdout, sides.training.y, sides.duplicates())
+    _hold_to_gates(run, tested.evaluation, drift)
+    decision = _decide(run, challenge, tested.y_pred) if challenge else None
     with run.step("save"):
-        save = pipelines.saver(config.pipeline, pipeline, fitted.model, training, model_format)
-        model = run.write_model(save)
-    _report(run, evaluation, fitted)
+        save = pipelines.saver(
+            config.pipeline, pipeline, fitted.model, sides.training, model_format, fingerprints=sides.trained_on
+        )
+
+        def fill(folder: Path) -> None:
+            save(folder)
+            profile.save(folder)
+
+        model = run.write_model(fill)
+    _report(run, tested, fitted, decision, drift)
     run.record(
         "model",
         path=model.path,
         sha256=model.sha256,
         size=model.size,
-        **summary.registration(config, run.result, evaluation),
+        **summary.registration(config, run.result, tested.evaluation),
     )
 
 
@@ -75,7 +102,11 @@ def _evaluate(config: JobConfig, run: Run) -> None:
         holdout = _read(run, saved.pipeline, config.data, saved.schema)
         run.result.data = summary.data_facts(holdout)
     _warn_if_trained_on(run, holdout, saved.data_sha256)
-    _report(run, _test(run, model, holdout, saved.y_train), None)
+    seen, asked = saved.fingerprints(), Fingerprints.of(holdout)
+    is_known = np.zeros(len(holdout), dtype=np.bool_) if seen is None else np.isin(asked.rows, seen.rows)
+    tested = _test(run, model, holdout, saved.y_train, is_known)
+    _hold_to_gates(run, tested.evaluation)
+    _report(run, tested)
 
 
 def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -> int:
@@ -89,25 +120,47 @@ def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -
         resources.limit_threads(threads)
     run.result.threads = threads
     run.settings = {**summary.settings(run.config), **params}
-    run.environment = provenance.environment(threads, resources.memory_limit())
+    run.environment = provenance.environment(threads, resources.memory_limit()) | {"code": keys.code(pipeline)}
     run.record("params", params=run.settings)
-    run.record("tags", tags=summary.tags(run.result, run.environment))
+    run.record("tags", tags=summary.tags(run.result, run.environment, run.config))
     return threads
 
 
-def _read_both(config: JobConfig, run: Run, pipeline: Pipeline) -> tuple[Dataset, Dataset]:
-    """Return what is trained on and what is held out: a part of the data file, or a file of its own."""
-    dataset = _read(run, pipeline, config.data, None)
-    run.result.data = summary.data_facts(dataset)
-    if config.eval_data is None:
-        inside, outside = splits.random_split(
-            len(dataset), test_size=config.test_size, random_state=config.random_state
-        )
-        return dataset.take(inside), dataset.take(outside)
-    holdout = _read(run, pipeline, config.eval_data, dataset.schema)
-    run.result.eval_data = summary.data_facts(holdout)
-    _warn_if_trained_on(run, holdout, dataset.sha256)
-    return dataset, holdout
+def _read_sides(config: JobConfig, run: Run, pipeline: Pipeline) -> tuple[Sides, Profile]:
+    """Return what is trained on and what is held out, a part of the data file or a file of its own, and the file's profile."""
+    holdout = None
+    with run.step("read"):
+        dataset = _read(run, pipeline, config.data, None)
+        run.result.data = summary.data_facts(dataset)
+        if config.eval_data:
+            holdout = _read(run, pipeline, config.eval_data, dataset.schema)
+            run.result.eval_data = summary.data_facts(holdout)
+            _warn_if_trained_on(run, holdout, dataset.sha256)
+    with run.step("split"):
+        profile = Profile.from_dataset(dataset, random_state=config.random_state)
+        sides = Sides.of_two(dataset, holdout) if holdout else Sides.of_one(dataset, config)
+    return sides, profile
+
+
+def _challenge(config: JobConfig, run: Run, sides: Sides, profile: Profile) -> tuple[Challenge, Drift | None]:
+    """Meet the champion, before work is spent on a model that can't be held against it."""
+    entrant = Entrant(
+        model=config.model_name or config.pipeline,
+        pipeline=config.pipeline,
+        path=config.data,
+        profile=profile,
+        holdout=sides.holdout,
+        held_out=sides.held_out,
+        trained_on=sides.trained_on,
+        majority=most_frequent(sides.training.y),
+    )
+    challenge = Challenge(config, entrant, run.directory, run.patience, run.console)
+    with run.step("champion"):
+        drift = challenge.meet()
+    if drift:
+        for alarm in drift.alarms:
+            run.console.warning(summary.alarm(alarm))
+    return challenge, drift
 
 
 def _warn_if_trained_on(run: Run, holdout: Dataset, sha256: str) -> None:
@@ -120,7 +173,8 @@ def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Da
     """Read one data file and record it; with a schema it is for evaluation."""
     target = schema.get("target", "") if schema else run.config.target
     before = run.digests.get(path) or digest(path)
-    dataset = pipeline.read(path, target=target, schema=schema, scratch=run.directory.scratch)
+    key = None if schema else run.config.split_key
+    dataset = pipeline.read(path, target=target, schema=schema, scratch=run.directory.scratch, split_key=key)
     if dataset.sha256 != before:
         raise NoInputError(
             f"{path} was changed since the job began; write data aside, and rename them when they are whole"
@@ -136,27 +190,52 @@ def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Da
     return dataset
 
 
-def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray) -> Evaluation:
-    """Predict the holdout, evaluate, and hold the result against the gates."""
+def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray, is_known: np.ndarray) -> Tested:
+    """Predict the holdout and evaluate; `is_known` tells which of its rows the model was trained on too."""
     with run.step("predict"):
         y_proba = model.predict_proba(holdout.X)
     with run.step("evaluate"):
         evaluation = Evaluation.from_predictions(
             holdout.y, y_proba, model.classes_, y_train=y_train, random_state=run.config.random_state
         )
+        y_pred = model.classes_[np.argmax(y_proba, axis=1)]
+        duplicates = Duplicates.from_predictions(holdout.y, y_pred, is_known)
     run.result.metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
-    run.record_metrics(0, summary.metric_points(evaluation))
+    run.record_metrics(0, summary.metric_points(evaluation, duplicates))
     run.console.info(summary.headline(evaluation, run.result.job))
-    missed = [gate for gate in summary.gates(run.config, evaluation) if not gate.passed]
+    return Tested(evaluation, y_pred, duplicates)
+
+
+def _hold_to_gates(run: Run, evaluation: Evaluation, drift: Drift | None = None) -> None:
+    """Accept the result, or reject it."""
+    missed = [summary.shortfall(gate) for gate in summary.gates(run.config, evaluation) if not gate.passed]
+    if too_far := promotion.drift_shortfall(run.config, drift):
+        missed.append(too_far)
     if missed:
-        run.reject("; ".join(map(summary.shortfall, missed)))
+        run.reject("; ".join(missed))
     else:
         run.accept()
-    return evaluation
 
 
-def _report(run: Run, evaluation: Evaluation, fitted: Fitted | None) -> None:
+def _decide(run: Run, challenge: Challenge, y_pred: np.ndarray) -> Decision:
+    """Decide whether the model is to be champion; reject it if that was required."""
+    with run.step("champion"):
+        # Until the aliases have moved: nobody else's decision comes in between.
+        run.held.enter_context(challenge.lock())
+        decision = challenge.decide(y_pred, run.result.reason or "")
+        if decision.verdict == "undecided":
+            challenge.leave(y_pred)
+    run.decide(decision)
+    if decision.verdict == "keep" and run.config.require_improvement and not run.result.reason:
+        run.reject(f"not promoted: {decision.reason}")
+    return decision
+
+
+def _report(
+    run: Run, tested: Tested, fitted: Fitted | None = None, decision: Decision | None = None, drift: Drift | None = None
+) -> None:
     """Write the report for its three readers, and what MLflow shows of it on top of the run's page."""
+    evaluation = tested.evaluation
     with run.step("report"):
         report = Report(
             title=f"{run.result.pipeline}: {run.result.job} on {run.config.data.name}",
@@ -168,8 +247,12 @@ def _report(run: Run, evaluation: Evaluation, fitted: Fitted | None) -> None:
             importances=fitted.importances if fitted else None,
             learning_curves=fitted.learning_curves if fitted else None,
             notes=tuple(run.notes),
+            duplicates=tested.duplicates,
+            comparison=decision.comparison if decision else None,
+            decision=summary.decision(run.config, decision) if decision else None,
+            drift=drift,
         )
         run.write_text("report.html", report.html())
         run.write_text("report.md", report.markdown())
         run.write_text("metrics.json", report.json())
-    run.record("tags", tags={"mlflow.note.content": summary.description(evaluation, run.result)})
+    run.record("tags", tags={"mlflow.note.content": summary.description(evaluation, run.result, decision)})

@@ -14,8 +14,8 @@ from jobs.once import Turn
 from jobs.result import Result
 from jobs.run import Run
 from jobs.signals import Stop
+from jobs.sync import publish_queued
 from jobs.tracking import Patience
-from jobs.tracking.sync import publish_queued
 
 
 def carry_out(

@@ -1,13 +1,17 @@
 """What a run says of itself: the same facts for MLflow's pages and for the report's tables."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from jobs import promotion
 from jobs.config import JobConfig
+from jobs.contract.drift import ColumnDrift
 from jobs.datasets import Dataset
 from jobs.errors import ExitCode
 from jobs.evaluation import Evaluation, Metric
-from jobs.report import Gate
+from jobs.evaluation.duplicates import Duplicates
+from jobs.report import Decision, Gate
 from jobs.result import Result
 
 
@@ -17,11 +21,12 @@ def settings(config: JobConfig) -> dict[str, Any]:
     if config.model is not None:
         return {"model": config.model}
     if config.eval_data is None:
-        return facts | {"test_size": config.test_size}
+        key = {} if config.split_key is None else {"split_key": config.split_key}
+        return facts | {"test_size": config.test_size, "split": config.split} | key
     return facts | {"eval_data": config.eval_data.name}
 
 
-def tags(result: Result, environment: Mapping[str, str]) -> dict[str, str]:
+def tags(result: Result, environment: Mapping[str, str], config: JobConfig) -> dict[str, str]:
     """Return the tags that a run has from its start; those named `mlflow.` are shown by MLflow's pages."""
     return {
         "mlflow.user": environment["user"],
@@ -35,6 +40,8 @@ def tags(result: Result, environment: Mapping[str, str]) -> dict[str, str]:
         "mljobs.python": environment["python"],
         "mljobs.threads": environment["threads"],
         "mljobs.packages": environment["packages"],
+        "mljobs.code": environment["code"],
+        "mljobs.config": json.dumps(config.to_json()),
     }
 
 
@@ -81,7 +88,18 @@ def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> d
     }
 
 
-def metric_points(evaluation: Evaluation) -> dict[str, float]:
+def decision(config: JobConfig, made: promotion.Decision) -> Decision:
+    """Return a decision as the report tells it."""
+    champion = None if made.champion is None else f"version {made.champion}"
+    return Decision(made.model, made.verdict, champion, promotion.rule(config), made.reason)
+
+
+def alarm(column: ColumnDrift) -> str:
+    """Return a drift in one sentence."""
+    return f"{column.name!r} has drifted from the contract: PSI {column.psi:.4f}, p = {column.adjusted:.2g} ({column.test})"
+
+
+def metric_points(evaluation: Evaluation, duplicates: Duplicates) -> dict[str, float]:
     """Return the metrics of an evaluation with their intervals and baselines, without those that can't be had.
 
     MLflow's page of charts shows the groups before a slash by the alphabet: `epoch`, a fit's curves, comes first.
@@ -93,6 +111,9 @@ def metric_points(evaluation: Evaluation) -> dict[str, float]:
         **{f"interval/{name}_low": metric.low for name, metric in metrics},
         **{f"interval/{name}_high": metric.high for name, metric in metrics},
     }
+    if duplicates.n_rows:
+        others = duplicates.accuracy.value if duplicates.accuracy else None
+        points |= {"duplicates/rows": float(duplicates.n_rows), "duplicates/accuracy_without": others}
     return {name: value for name, value in points.items() if value is not None}
 
 
@@ -106,7 +127,7 @@ def headline(evaluation: Evaluation, job: str) -> str:
     )
 
 
-def description(evaluation: Evaluation, result: Result) -> str:
+def description(evaluation: Evaluation, result: Result, made: promotion.Decision | None) -> str:
     """Return the Markdown that MLflow shows on top of a run's page."""
     rows = [
         f"| {name} | {number(metric.value)} | {interval(metric)} | {number(evaluation.baseline[name])} |"
@@ -116,9 +137,15 @@ def description(evaluation: Evaluation, result: Result) -> str:
     parts = [
         headline(evaluation, result.job),
         f"**Rejected**: {result.reason}" if result.reason else "",
+        _verdict(made) if made and made.verdict != "undecided" else "",
         "\n".join(table),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _verdict(made: promotion.Decision) -> str:
+    """Return a decision in Markdown."""
+    return f"**{'Promoted' if made.verdict == 'promote' else 'Not promoted'}**: {made.reason}"
 
 
 def number(value: float | None) -> str:

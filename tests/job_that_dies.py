@@ -118,7 +118,7 @@ def prepare() -> None:
     import jobs.report.figures
     import jobs.runner
     import jobs.tracking.replay
-    import jobs.tracking.sync  # noqa: F401
+    import jobs.sync  # noqa: F401
     from jobs.datasets import table  # noqa: F401
 
     # All packages are looked through once in a process.

@@ -9,6 +9,9 @@ _REFUSALS = range(400, 500)
 _PASSING = (408, 429)
 """Answers among them that another try may change."""
 
+DOES_NOT_EXIST = (400, 404)
+"""What a server answers for names that it does not know, or that can be none."""
+
 _MAX_LINE = 300
 """Characters of an error's line that a person reads."""
 

@@ -7,10 +7,7 @@ from typing import Any
 from jobs.errors import NoInputError, TrackingError
 from jobs.pipelines import CARD
 from jobs.tracking import configure, configured_uri, connect, without_password
-from jobs.tracking.answers import describe, status_of
-
-_DOES_NOT_EXIST = (400, 404)
-"""What a server answers for names that it does not know, or that can be none."""
+from jobs.tracking.answers import DOES_NOT_EXIST, describe, status_of
 
 _SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
@@ -35,6 +32,14 @@ def folder(model: str, scratch: Path) -> Path:
 
 def _download(uri: str, to: Path) -> Path:
     """Fetch a model from the tracking server."""
+    found = _fetch(uri, to)
+    if not (found / CARD).is_file():
+        raise NoInputError(f"{uri} holds no model of mljobs: {CARD} is missing")
+    return found
+
+
+def _fetch(uri: str, to: Path) -> Path:
+    """Fetch a file or folder from the tracking server."""
     server = configured_uri()
     if server is None:
         raise NoInputError(f"{uri} is kept by a tracking server: set MLFLOW_TRACKING_URI")
@@ -42,13 +47,15 @@ def _download(uri: str, to: Path) -> Path:
     import mlflow.artifacts
 
     try:
-        found = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to), tracking_uri=server))
+        return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(to), tracking_uri=server))
     except Exception as error:
-        kind = NoInputError if status_of(error) in _DOES_NOT_EXIST else TrackingError
+        kind = NoInputError if status_of(error) in DOES_NOT_EXIST else TrackingError
         raise kind(f"{without_password(server)} does not give {uri}: {describe(error)}") from error
-    if not (found / CARD).is_file():
-        raise NoInputError(f"{uri} holds no model of mljobs: {CARD} is missing")
-    return found
+
+
+def file(uri: str, name: str, to: Path) -> Path:
+    """Fetch one file of a model into a folder; raises as `folder` does."""
+    return _fetch(f"{uri}/{name}", to)
 
 
 class Registry:
@@ -75,7 +82,7 @@ class Registry:
         except TrackingError:
             raise
         except Exception as error:
-            if status_of(error) in _DOES_NOT_EXIST:
+            if status_of(error) in DOES_NOT_EXIST:
                 return "MLflow does not have it (any more)"
             message = f"the server does not say which models are behind an alias: {describe(error)}"
             raise TrackingError(message) from error

@@ -294,6 +294,8 @@ class Replay:
     def _published(self, event: Event) -> None:
         """Nothing to send: the mark that all was sent."""
 
+    _promotion = _published  # aliases move when all is there; see `promotion.conclude`
+
 
 def _size(data: Any) -> int:
     """Return how much MLflow has of a run."""

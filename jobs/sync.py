@@ -2,14 +2,18 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from jobs import history, journal
 from jobs.console import Console
-from jobs.errors import ConfigError, NoInputError, OutputError, TrackingError
+from jobs.errors import ConfigError, JobError, NoInputError, OutputError, TrackingError
 from jobs.history import PastRun
 from jobs.journal import Journal
+from jobs.promotion.challenge import place
+from jobs.promotion.conclude import conclude, is_waiting
 from jobs.signals import Stop
 from jobs.tracking import Patience, configure, configured_uri, connect, is_answering, without_password
 from jobs.tracking.answers import describe
@@ -97,7 +101,9 @@ def _publish(directory: Path, uri: str, console: Console, *, wait: bool = False)
         with closing(Journal(directory / journal.NAME)) as record:
             # Somebody may have published it before it was ours.
             run = history.open_run(directory)
-            return run is None or not run.is_unpublished or _publish_locked(record, uri, console, wait=wait)
+            if run is None or not run.is_unpublished:
+                return True
+            return _publish_locked(record, run.result.promotion, uri, console, wait=wait)
     except BlockingIOError:
         console.warning(f"skipped: {directory.name} is being published by another process")
         return True
@@ -106,8 +112,10 @@ def _publish(directory: Path, uri: str, console: Console, *, wait: bool = False)
         return False
 
 
-def _publish_locked(record: Journal, uri: str, console: Console, *, wait: bool) -> bool:
-    """Publish the run of a journal that is ours, and note it there and in `result.json`."""
+def _publish_locked(
+    record: Journal, promotion: Mapping[str, Any] | None, uri: str, console: Console, *, wait: bool
+) -> bool:
+    """Publish the run of a journal that is ours, carry out what was decided of it, and note it there and in `result.json`."""
     directory = record.path.parent
     published = publish(uri, directory, wait=wait)
     if published.run_id is None:
@@ -115,7 +123,25 @@ def _publish_locked(record: Journal, uri: str, console: Console, *, wait: bool) 
             record.append("unanswered", requests=published.unanswered)
         console.warning(f"not published: {directory.name}: {published.reason}")
         return False
+    if not _conclude(record, promotion, uri, published.run_id, console):
+        return False
     record.append("published", run_id=published.run_id, tracking_uri=without_password(uri))
     history.write_result(directory)
     console.info(f"published {directory.name}", run_id=published.run_id)
+    return True
+
+
+def _conclude(record: Journal, promotion: Mapping[str, Any] | None, uri: str, run_id: str, console: Console) -> bool:
+    """Carry out what was decided of a run's model, or decide it now; return False if that is not possible yet."""
+    if promotion is None or not is_waiting(promotion):
+        return True
+    directory = record.path.parent
+    try:
+        with place(directory.parent, promotion["model"], console):
+            concluded = conclude(connect(uri), directory, run_id, promotion, console)
+    except Exception as error:  # noqa: BLE001 - whatever the client raises; it goes on waiting
+        reason = str(error) if isinstance(error, JobError) else describe(error)
+        console.warning(f"published, but not decided: {directory.name}: {reason}")
+        return False
+    record.append("promotion", promotion=concluded)
     return True

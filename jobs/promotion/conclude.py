@@ -1,0 +1,110 @@
+"""Carrying decisions out: the aliases move when all of a run is in MLflow, and not before."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs import history, pipelines, resources
+from jobs.artifacts import RunDirectory
+from jobs.config import JobConfig
+from jobs.console import Console
+from jobs.errors import ConfigError, DataError, NoInputError
+from jobs.promotion import QUEUED, drift_shortfall, points
+from jobs.promotion import tags as promotion_tags
+from jobs.promotion.challenge import WAITING, left_by
+from jobs.promotion.opponent import meet
+from jobs.tracking import registry
+from jobs.tracking.registry import Version
+
+
+def is_waiting(promotion: Mapping[str, Any] | None) -> bool:
+    """Tell whether a decision is still to be carried out."""
+    return promotion is not None and promotion["status"] == QUEUED
+
+
+def conclude(
+    client: Any, directory: Path, run_id: str, promotion: Mapping[str, Any], console: Console
+) -> dict[str, Any]:
+    """Carry out the decision of a run that is in MLflow, and return what became of it; twice is as good as once.
+
+    The caller has the champion's place locked, see `challenge.place`.
+
+    Parameters
+    ----------
+    client : `mlflow.MlflowClient`.
+    directory : the run directory.
+    run_id : MLflow's.
+    promotion : the decision as the journal has it, waiting.
+
+    Raises
+    ------
+    JobError
+        It can't be made here and now, and goes on waiting. MLflow's client raises what it likes.
+    """
+    own = _version(client, run_id, promotion["model"])
+    is_late = promotion["verdict"] == "undecided" and own is not None
+    concluded = _carry_out(client, own, _decide(client, directory, promotion) if is_late else promotion)
+    registry.note(client, run_id, promotion_tags(concluded), points(concluded) if is_late else {})
+    _say(concluded, console)
+    shutil.rmtree(directory / WAITING, ignore_errors=True)
+    return concluded
+
+
+def _say(concluded: Mapping[str, Any], console: Console) -> None:
+    """Tell what became of a decision."""
+    model, reason = concluded["model"], concluded["reason"]
+    if concluded["status"] == "kept":
+        console.info(f"not promoted: {reason}")
+        return
+    place_of = f" in place of version {concluded['champion']}" if concluded["champion"] else ""
+    console.info(f"promoted: version {concluded['version']} is champion of {model}{place_of}: {reason}")
+
+
+def _version(client: Any, run_id: str, model: str) -> Version | None:
+    """Return the version that is the run's model; None if somebody deleted it."""
+    return next((each for each in registry.of_run(client, run_id) if each.name == model), None)
+
+
+def _carry_out(client: Any, own: Version | None, promotion: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the aliases if that is the verdict and the place is still as it was."""
+    if promotion["verdict"] == "keep":
+        return _kept(promotion, promotion["reason"])
+    if own is None:
+        return _kept(promotion, "its version is not in the registry any more")
+    champion = registry.behind(client, own.name, registry.CHAMPION)
+    now = champion.version if champion else None
+    if now != own.version:
+        if registry.ROLLED_BACK_TAG in own.tags:
+            return _kept(promotion, "it was rolled back")
+        if now != promotion["champion"]:
+            return _kept(promotion, f"version {now} became champion in the meantime; the next run is held against that")
+        registry.crown(client, own, promotion["contract"] or own.version, promotion["reason"])
+    return {**promotion, "status": "promoted", "version": own.version}
+
+
+def _kept(promotion: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """Return a decision by which the champion stays."""
+    return {**promotion, "status": "kept", "verdict": "keep", "reason": reason}
+
+
+def _decide(client: Any, directory: Path, promotion: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the decision that the job could not make, on the rows that it has left behind."""
+    run = history.open_run(directory)
+    assert run is not None  # noqa: S101 - it has a decision in its journal
+    config = JobConfig.from_json(run.start["config"])
+    # If its packages are not installed here, the decision goes on waiting.
+    pipelines.find(config.pipeline).prepare(resources.cpu_count())
+    champion = registry.behind(client, promotion["model"], registry.CHAMPION)
+    scratch = RunDirectory(directory).scratch
+    scratch.mkdir(exist_ok=True)
+    try:
+        entrant, y_pred = left_by(directory, promotion["model"])
+        opponent = meet(champion, config, entrant, scratch / "champion")
+    except (ConfigError, DataError, NoInputError) as error:
+        return _kept(promotion, str(error))
+    decided = opponent.decide(config, entrant, y_pred, drift_shortfall(config, opponent.drift)).to_json()
+    is_loose = config.promote_if != "better" and decided["verdict"] == "promote"
+    if is_loose and champion and client.get_run(champion.run_id).info.start_time > run.start["time"]:
+        return _kept(decided, f"version {champion.version} is champion, and was trained later")
+    return decided
