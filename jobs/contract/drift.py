@@ -16,7 +16,7 @@ FEW_VALUES = 20
 """Numeric columns of at most so many different values have a bin for each."""
 
 MOST_TOLD = 20
-"""Columns that the journal is told of."""
+"""Columns that the journal is told of, those with the largest index."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,8 @@ class Drift:
         """The column with the largest index among the alarms, None if there are none."""
         return self.alarms[0] if self.alarms else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the summary and the columns with an alarm as values that JSON knows; of many the worst."""
+    def to_json(self, most: int | None = MOST_TOLD) -> dict[str, Any]:
+        """Return the summary and the columns with an alarm, at most so many, as values that JSON knows."""
         alarms = self.alarms
         return {
             "alpha": self.alpha,
@@ -106,7 +106,7 @@ class Drift:
             "columns": len(self.columns),
             "alarms": len(alarms),
             "worst": self.worst.psi if self.worst else None,
-            "alarming": [column.to_json() for column in alarms[:MOST_TOLD]],
+            "alarming": [column.to_json() for column in alarms[:most]],
         }
 
 

@@ -3,12 +3,20 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from jobs.contract.drift import Drift
 from jobs.evaluation import Evaluation
+from jobs.evaluation.comparison import Comparison, least_gain
 
-__all__ = ["Gate", "Report"]
+if TYPE_CHECKING:
+    from jobs.evaluation.duplicates import Duplicates
+
+__all__ = ["Decision", "Gate", "Report"]
+
+ALPHA = 0.05
+"""Level at which a holdout is said what it can show, if nothing was compared."""
 
 
 class Gate(NamedTuple):
@@ -18,6 +26,25 @@ class Gate(NamedTuple):
     least: float
     value: float | None
     passed: bool
+
+
+class Decision(NamedTuple):
+    """Whether the model takes the champion's place.
+
+    Parameters
+    ----------
+    model : name in the registry.
+    verdict : `promote` if it does, `keep` if not, `undecided` if that is found out later.
+    champion : what people call the present champion, such as `version 3`; None if there is none yet.
+    rule : what was asked for.
+    reason : why it went so, one sentence.
+    """
+
+    model: str
+    verdict: Literal["promote", "keep", "undecided"]
+    champion: str | None
+    rule: str
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +64,10 @@ class Report:
     importances : feature name to importance, of a forest.
     learning_curves : series name (`loss`, `val_loss`) to its value per epoch.
     notes : sentences.
+    duplicates : rows of the holdout that were trained on too.
+    decision : whether the model was promoted.
+    comparison : with the champion; with the most frequent class of the training rows if there is none.
+    drift : of the data from the contract.
     """
 
     title: str
@@ -48,6 +79,15 @@ class Report:
     importances: Mapping[str, float] | None = None
     learning_curves: Mapping[str, Sequence[float]] | None = None
     notes: Sequence[str] = ()
+    duplicates: "Duplicates | None" = None
+    decision: Decision | None = None
+    comparison: Comparison | None = None
+    drift: Drift | None = None
+
+    @property
+    def alpha(self) -> float:
+        """The level of what is said about chance."""
+        return self.comparison.alpha if self.comparison else ALPHA
 
     def html(self) -> str:
         """Return one page that needs no other file, no network and no script."""
@@ -70,6 +110,11 @@ class Report:
         content["learning_curves"] = self.learning_curves and {
             key: list(values) for key, values in self.learning_curves.items()
         }
+        content["least_gain"] = least_gain(self.evaluation.n_samples, self.alpha)
+        content["duplicates"] = self.duplicates and asdict(self.duplicates)
+        content["decision"] = self.decision and self.decision._asdict()
+        content["comparison"] = self.comparison and self.comparison.to_json()
+        content["drift"] = self.drift and self.drift.to_json(most=None)
         content["notes"] = [*self.evaluation.notes, *self.notes]
         lines = (
             f"  {json.dumps(key)}: {json.dumps(_finite(value), allow_nan=False)}" for key, value in content.items()

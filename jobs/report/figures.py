@@ -7,21 +7,34 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from jobs.contract.columns import Numbers
+from jobs.contract.drift import ColumnDrift, Drift
 from jobs.evaluation import Curve, Evaluation
-from jobs.report import plots
+from jobs.report import drifting, plots
 from jobs.report.view import name, number
 
 WORST = 3
 """Curves drawn beside the mean where all would be a tangle."""
 
+MOST_DRIFTING = 12
+"""Columns that are drawn, those with the largest index."""
+
+BINS = 24
+TAIL = 0.01
+"""Share of the values at either end that is drawn as if it were nearer, so that a far one does not flatten the rest."""
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with its caption; `legend` has series, name and figure of each line."""
+    """A drawing with its caption; `legend` has series, name and figure of each line.
+
+    Of a few values `shares` take the place of the drawing.
+    """
 
     caption: str
     svg: Markup
     legend: list[tuple[int, str, str]]
+    shares: Sequence[drifting.Share] = ()
 
 
 def ranking(evaluation: Evaluation) -> list[Figure]:
@@ -86,3 +99,49 @@ def _learning(k: int, quantity: str, curves: Mapping[str, Sequence[float]]) -> F
 def _finite(values: Sequence[float]) -> np.ndarray:
     """Return an array in which what can't be drawn is NaN."""
     return np.array([value if math.isfinite(value) else math.nan for value in values], dtype=np.float64)
+
+
+def drift(found: Drift) -> list[Figure]:
+    """Return one figure for each of the columns that differ most."""
+    figures = (_drift(k, column) for k, column in enumerate(found.alarms[:MOST_DRIFTING]))
+    return [figure for figure in figures if figure]
+
+
+def _drift(k: int, column: ColumnDrift) -> Figure | None:
+    """Return the figure of one column then and now; None if it has nothing that can be drawn."""
+    caption, before, now = name(column.name), column.before, column.now
+    series = [(0, "before", before), (1, "now", now)]
+    if drifting.has_few_values(column) or not (isinstance(before, Numbers) and isinstance(now, Numbers)):
+        legend = [(which, text, f"{each.n_rows:,} rows") for which, text, each in series]
+        return Figure(caption, Markup(), legend, drifting.shares(before, now))
+    edges = _histogram_edges(before, now)
+    if edges is None:
+        return None
+    heights = [_heights(each, edges) for each in (before, now)]
+    legend = [(which, text, drifting.middle(each)) for which, text, each in series if isinstance(each, Numbers)]
+    alt = f"{caption}, shares of the values: " + "; ".join(f"{text}, {figure}" for _, text, figure in legend)
+    return Figure(caption, plots.histogram(f"drift{k}", alt, edges, *heights), legend)
+
+
+def _histogram_edges(before: Numbers, now: Numbers) -> np.ndarray | None:
+    """Return where bars begin and end, from the lowest to the highest percent of the values; None without finite ones."""
+    values = np.concatenate([before.values, now.values]).astype(np.float64)
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return None
+    low, high = np.quantile(finite, [TAIL, 1 - TAIL])
+    if np.all(finite == np.trunc(finite)) and high - low < 2**31:
+        # As many whole numbers in each bar.
+        width = math.ceil((high - low + 1) / BINS)
+        return np.arange(math.floor(low), math.ceil(high) + width + 1, width) - 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    if np.all(np.diff(edges) > 0):
+        return edges
+    margin = max(abs(low), 1.0) / 2
+    return np.linspace(low - margin, high + margin, BINS + 1)
+
+
+def _heights(column: Numbers, edges: np.ndarray) -> np.ndarray:
+    """Return the share of all sampled rows in each bar."""
+    values = np.clip(column.values.astype(np.float64), edges[0], edges[-1])
+    return np.histogram(values, edges)[0] / max(1, column.n_rows)

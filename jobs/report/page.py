@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from jobs.report import drifting, promoting, view
 from jobs.report import markdown as md
-from jobs.report import view
 
 if TYPE_CHECKING:
+    from jobs.contract.drift import Drift
     from jobs.evaluation import Evaluation
     from jobs.report import Report
 
@@ -27,6 +28,7 @@ def html(report: "Report") -> str:
         heat=_heat(report.evaluation) if len(report.evaluation.classes) <= view.MOST_CLASSES else None,
         ranking=figures.ranking(report.evaluation),
         learning=figures.learning(report.learning_curves or {}),
+        drifting=figures.drift(report.drift) if report.drift else [],
         dashes=plots.DASHES,
     )
 
@@ -49,7 +51,7 @@ def _render(template: str, report: "Report", **more: Any) -> str:
             evaluation=evaluation,
             headline=view.headline(report),
             verdict=view.verdict(evaluation),
-            holdout=view.holdout(evaluation.n_samples),
+            holdout=_holdout(report),
             metrics=view.metrics(evaluation),
             gates=view.gates(report),
             classes=view.classes(evaluation),
@@ -57,9 +59,39 @@ def _render(template: str, report: "Report", **more: Any) -> str:
             confused=view.confused(evaluation),
             importances=view.importances(report.importances) if report.importances else None,
             notes=[*evaluation.notes, *report.notes],
+            promotion=_promotion(report),
+            duplicates=promoting.duplicates(report.duplicates, evaluation.n_samples),
+            drift=_drift(report.drift) if report.drift else None,
             **more,
         )
     )
+
+
+def _holdout(report: "Report") -> str:
+    """Return what the holdout is worth; what it can show stands beside the comparison if there is one."""
+    sentence = view.holdout(report.evaluation.n_samples)
+    return sentence if report.comparison else f"{sentence} {promoting.detectable(report)}"
+
+
+def _promotion(report: "Report") -> dict[str, Any] | None:
+    """Return the texts of the decision and of the comparison, None if there is neither."""
+    if not (report.decision or report.comparison):
+        return None
+    return {
+        "headline": promoting.headline(report.decision) if report.decision else None,
+        "sentences": promoting.sentences(report),
+        "table": promoting.table(report),
+    }
+
+
+def _drift(drift: "Drift") -> dict[str, Any]:
+    """Return the texts of drifting data."""
+    return {
+        "short": drifting.short(drift),
+        "sentence": drifting.sentence(drift),
+        "table": drifting.table(drift),
+        "rest": drifting.rest(drift),
+    }
 
 
 @cache
@@ -75,7 +107,8 @@ def _environment(template: str) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"name": view.name, "table": md.table}
+    environment.filters |= {"name": view.name, "table": md.table, "percent": view.percent}
+    environment.globals["meaning_of_drift"] = drifting.MEANING
     return environment
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 SERIES = 6
 """Lines that colours and dashes can tell apart."""
@@ -88,6 +88,28 @@ def per_epoch(name: str, alt: str, lines: Sequence[Line]) -> Markup:
         axes.set_xlabel("epoch")
 
     return _svg(name, alt, (3.6, 2.6), draw, layout="constrained")
+
+
+def histogram(name: str, alt: str, edges: np.ndarray, before: np.ndarray, now: np.ndarray) -> Markup:
+    """Return a plot of the shares of two samples between edges, the first as a ground, the second as a line.
+
+    Parameters
+    ----------
+    edges : finite, rising, shape (n_bins + 1,).
+    before, now : shares, shape (n_bins,).
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.stairs(before, edges, fill=True, color="#000100", alpha=0.35, linewidth=0)
+        axes.stairs(before, edges, color="#000100", linewidth=0.8)
+        axes.stairs(now, edges, color="#000101", linewidth=1.6, linestyle=(0, DASHES[1]))
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.08 * max(before.max(), now.max())))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter("{x:.4g}")
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+    return _svg(name, alt, (3.6, 2.0), draw, layout="constrained")
 
 
 def _look(line: Line) -> dict[str, Any]:

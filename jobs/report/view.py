@@ -84,7 +84,9 @@ def headline(report: "Report") -> str:
 def verdict(evaluation: Evaluation) -> str:
     """Return the verdict in one sentence."""
     accuracy, base = evaluation.metrics["accuracy"], evaluation.baseline["accuracy"]
-    sentence = f"The model is right on {_percent(accuracy.value)} of {_rows(evaluation.n_samples, 'held-out ')} "
+    sentence = (
+        f"The model is right on {_percent(accuracy.value)} of {rows_in_words(evaluation.n_samples, 'held-out ')} "
+    )
     sentence += f"(95% interval {_percent(accuracy.low)} to {_percent(accuracy.high)})"
     if base is None or accuracy.low is None or accuracy.high is None:
         return sentence + "."
@@ -96,7 +98,7 @@ def holdout(n_samples: int) -> str:
     """Return how far this many rows can be trusted."""
     step = f": one more right answer moves the accuracy by {100 / n_samples:.2g} points" if n_samples < 1000 else ""  # noqa: PLR2004
     return (
-        f"This holdout has {_rows(n_samples)}{step}. The intervals say how far the values could lie apart on other holdouts "
+        f"This holdout has {rows_in_words(n_samples)}{step}. The intervals say how far the values could lie apart on other holdouts "
         "of this size; they do not cover another training run or data from another time. "
         "The baseline answers every row with the class shares of the training rows."
     )
@@ -185,6 +187,6 @@ def _percent(value: float | None) -> str:
     return NOTHING if value is None or not math.isfinite(value) else percent(value)
 
 
-def _rows(n: int, kind: str = "") -> str:
+def rows_in_words(n: int, kind: str = "") -> str:
     """Return a number of rows in words."""
     return f"{n:,} {kind}row{'' if n == 1 else 's'}"
