@@ -110,8 +110,8 @@ class TextColumn:
 
     def to_numpy(self) -> np.ndarray:
         """Return the texts likewise, and NaN for missing; shape (n,), object."""
-        values: np.ndarray = np.array([*self.texts, np.nan], dtype=object)
-        return values[self.codes]
+        rows: np.ndarray = np.array([*self.texts, np.nan], dtype=object)[self.codes]
+        return rows
 
 
 class Columns:

@@ -143,7 +143,8 @@ def _table_bytes(X: Any) -> Iterator[bytes]:
 
 def _plain(numbers: np.ndarray) -> np.ndarray:
     """Return numbers as contiguous little-endian float32 with one zero and one NaN."""
-    plain = np.ascontiguousarray(numbers, dtype="<f4") + np.float32(0)
+    plain = np.array(numbers, dtype="<f4", order="C")
+    plain[plain == 0] = 0
     plain[np.isnan(plain)] = _NAN
     return plain
 
@@ -156,7 +157,9 @@ def _image_bytes(X: ImageRows) -> Iterator[np.ndarray]:
             continue
         rows = block.reshape(len(block), -1)
         is_byte = ((rows >= 0) & (rows <= _BYTE) & (rows == np.trunc(rows))).all(axis=1)
-        is_float = np.full(len(rows), rows.dtype.kind == "f") | ((rows >= -_EXACT) & (rows <= _EXACT)).all(axis=1)
+        is_float = np.ones_like(is_byte)
+        if rows.dtype.kind != "f":
+            is_float = ((rows >= -_EXACT) & (rows <= _EXACT)).all(axis=1)
         for row, fits_byte, fits_float in zip(rows, is_byte, is_float, strict=True):
             yield row.astype(np.uint8) if fits_byte else _plain(row) if fits_float else row.astype("<i8")
 

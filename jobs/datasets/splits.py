@@ -63,8 +63,9 @@ def stable_split(units: np.ndarray, *, test_size: float, random_state: int) -> t
         When either side would be empty.
     """
     distinct, positions = np.unique(units, return_inverse=True)
-    contents = (each.tobytes() for each in distinct.astype(BITS))
-    shares = digest_each(contents, person=b"mljobs split", key=random_state.to_bytes(8, "little"))
+    content, size = distinct.astype(BITS).tobytes(), BITS.itemsize
+    numbers = (content[left : left + size] for left in range(0, len(content), size))
+    shares = digest_each(numbers, person=b"mljobs split", key=random_state.to_bytes(size, "little"))
     is_held_out = (shares < np.uint64(int(test_size * 2.0**64)))[positions]
     if len(units) == 0 or is_held_out.all() or not is_held_out.any():
         side = "train on" if len(units) and is_held_out.all() else "hold out"
