@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 from jobs.datasets import Dataset, fingerprints, images, table
 from jobs.datasets.columns import TEXT_DTYPE
-from jobs.datasets.fingerprints import GROUPS, ROWS, Fingerprints, of_rows, of_units
+from jobs.datasets.fingerprints import GROUPS, ROWS, Fingerprints, of_rows
 from jobs.datasets.images import ImageRows
 from jobs.errors import DataError
 
@@ -87,7 +87,7 @@ def test_images_have_these_fingerprints() -> None:
 
 def test_groups_have_these_fingerprints() -> None:
     """The same for groups, of which the features are no part."""
-    found = of_units(dataset(mixed(), ["7", "007", "Zoë", "7"])).tolist()
+    found = Fingerprints.of(dataset(mixed(), ["7", "007", "Zoë", "7"])).units.tolist()
     expected = [
         int.from_bytes(blake2b(each.encode(), digest_size=8, person=b"mljobs group").digest(), "little")
         for each in ("7", "007", "Zoë", "7")
@@ -241,18 +241,20 @@ def test_columns_of_one_kind_only() -> None:
 def test_groups_of_a_csv_and_of_an_npz_are_the_same(tmp_path: Path) -> None:
     """7 as a number, 7.0 and the text `7` name one group; `007` is another."""
     (tmp_path / "data.csv").write_text("who,a,target\n" + "7,1,x\n007,2,y\n" * 6)
-    expected = of_units(table.read_csv(tmp_path / "data.csv", target="target", schema=None, split_key="who"))
+    expected = Fingerprints.of(
+        table.read_csv(tmp_path / "data.csv", target="target", schema=None, split_key="who")
+    ).units
     pixels, labels = np.arange(12 * 4, dtype=np.uint8).reshape(12, 2, 2), np.arange(12) % 2
     for values in (["7", "007"] * 6, [b"7", b"007"] * 6, [7, 8] * 6, [7.0, 8.0] * 6):
         np.savez(tmp_path / "data.npz", images=pixels, labels=labels, who=np.array(values))
         found = images.read_npz(tmp_path / "data.npz", schema=None, scratch=tmp_path, split_key="who")
-        assert expected[::2].tolist() == of_units(found)[::2].tolist()
-        assert isinstance(values[0], str | bytes) == (expected[1] == of_units(found)[1])
+        assert expected[::2].tolist() == Fingerprints.of(found).units[::2].tolist()
+        assert isinstance(values[0], str | bytes) == (expected[1] == Fingerprints.of(found).units[1])
 
 
 def test_half_of_a_surrogate_pair_names_a_group_too() -> None:
     """NumPy saves such text; UTF-8 has no bytes for it."""
-    assert 2 == len(set(of_units(dataset(mixed(), ["\ud800", "a", "a", "\ud800"])).tolist()))
+    assert 2 == len(set(Fingerprints.of(dataset(mixed(), ["\ud800", "a", "a", "\ud800"])).units.tolist()))
 
 
 # All of a dataset, and what a model keeps of it
@@ -263,7 +265,7 @@ def test_units_are_groups_or_rows() -> None:
     plain, grouped = Fingerprints.of(dataset(mixed())), Fingerprints.of(dataset(mixed(), "aabb"))
 
     assert plain.rows.tolist() == plain.units.tolist() == grouped.rows.tolist() == of_rows(dataset(mixed())).tolist()
-    assert grouped.units.tolist() == of_units(dataset(mixed(), "aabb")).tolist()
+    assert grouped.units.tolist() == Fingerprints.of(dataset(mixed(), "aabb")).units.tolist()
     assert grouped.units[[3, 0]].tolist() == grouped.take(np.array([3, 0])).units.tolist()
     assert grouped.rows[[3, 0]].tolist() == grouped.take(np.array([3, 0])).rows.tolist()
     assert [None, "who"] == [plain.key, grouped.key]

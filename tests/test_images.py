@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as npst
 
 from jobs.datasets import Dataset, images, npz
 from jobs.datasets.images import ImageRows
-from jobs.errors import DataError, FitError, NoInputError, OutputError
+from jobs.errors import ConfigError, DataError, FitError, NoInputError, OutputError
 
 LABELS = np.arange(12) % 2
 
@@ -255,6 +255,126 @@ def test_pixels_in_another_range_are_noted(tmp_path: Path, schema: Any) -> None:
 def test_evaluation_data_that_does_not_fit(tmp_path: Path, schema: Any, arrays: Any, sentence: str) -> None:
     """Other sizes and other labels are refused."""
     assert sentence in refused(save(tmp_path, **arrays), schema)
+
+
+# Groups
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.arange(12) - 5, ["-5", "-4"]),
+        (np.arange(12).astype(">u8") + 2**63, ["9223372036854775808", "9223372036854775809"]),
+        (np.arange(12.0), ["0", "1"]),
+        (np.arange(12) % 2 == 0, ["True", "False"]),
+        (np.array([f"0{i}" for i in range(12)]), ["00", "01"]),
+        (np.array([f"ö{i}" for i in range(12)]).astype(">U9"), ["ö0", "ö1"]),
+        (np.array([f"ö{i}".encode() for i in range(12)]), ["ö0", "ö1"]),
+    ],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_groups_of_any_kind(tmp_path: Path, values: np.ndarray, expected: list[str], compressed: bool) -> None:  # noqa: FBT001
+    """They are text; the schema remembers the name, and rows can be taken."""
+    path = save(tmp_path, images=IMAGES, labels=LABELS, who=values, compressed=compressed)
+    data = images.read_npz(path, schema=None, scratch=tmp_path, split_key="who")
+
+    assert data.groups is not None
+    assert expected == data.groups[:2].tolist()
+    assert expected[::-1] == data.take(np.array([1, 0])).groups.tolist()  # type: ignore[union-attr]
+    assert "who" == data.schema["split_key"]
+    assert json.loads(json.dumps(data.schema)) == data.schema
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (np.arange(11), "'who' have shape (11,); expected one value an image, (12,)"),
+        (np.arange(12)[:, np.newaxis], "have shape (12, 1)"),
+        (np.array(5), "have shape ()"),
+        (
+            np.arange(12) + 0.5,
+            "found 0.5 in row 0 (counted from 0); expected an integer, a bool or text for each image",
+        ),
+        (np.where(np.arange(12) == 3, np.nan, 1), "found nan in row 3"),
+        (np.where(np.arange(12) == 3, np.inf, 1), "found inf in row 3"),
+        (np.array(["a"] * 11 + [""]), "found '' in row 11"),
+        (np.array([b"a"] * 11 + [b"\xff"]), "bytes that are no UTF-8 text"),
+        (np.arange(12).astype("M8[s]"), "are datetime64[s]; expected integers, bools or text"),
+        (np.arange(12).astype(complex), "are complex128"),
+        (np.array([{}] * 12), "'who' holds Python objects, which are never unpickled"),
+    ],
+)
+def test_groups_that_are_none(tmp_path: Path, values: np.ndarray, sentence: str) -> None:
+    """Each breach has its sentence; in later data, of which none are asked for, it does not matter."""
+    path = save(tmp_path, images=IMAGES, labels=LABELS, who=values)
+    with pytest.raises(DataError) as caught:
+        images.read_npz(path, schema=None, scratch=tmp_path, split_key="who")
+
+    assert sentence in str(caught.value)
+    later = read(path, {**read(path).schema, "split_key": "who"})
+    assert later.groups is None
+
+
+def test_a_split_key_that_is_not_there(tmp_path: Path) -> None:
+    """Or that is something else."""
+    path = save(tmp_path, images=IMAGES, labels=LABELS, Who=LABELS)
+    with pytest.raises(
+        DataError, match="no array 'who'; expected it as named by --split-key, found 'images', 'labels'"
+    ):
+        images.read_npz(path, schema=None, scratch=tmp_path, split_key="who")
+    for name in ("images", "labels"):
+        with pytest.raises(
+            ConfigError, match=f"--split-key must be an array beside 'images' and 'labels', got '{name}'"
+        ):
+            images.read_npz(path, schema=None, scratch=tmp_path, split_key=name)
+
+
+def test_later_data_may_have_groups_or_not(tmp_path: Path) -> None:
+    """The model has no use for the array; it tells whether the groups are known."""
+    path = save(tmp_path, images=IMAGES, labels=LABELS, who=LABELS)
+    schema = images.read_npz(path, schema=None, scratch=tmp_path, split_key="who").schema
+
+    assert ["0", "1"] == read(path, schema).groups[:2].tolist()  # type: ignore[index]
+    assert read(save(tmp_path, images=IMAGES, labels=LABELS), schema).groups is None
+
+
+# What is written
+
+
+@settings(deadline=None, max_examples=60)
+@given(honest_images(), st.sampled_from(["i8", "?", "U"]), st.data())
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, honest: np.ndarray, kind: str, data: st.DataObject
+) -> None:
+    """Pixels to the last bit, and labels of each kind, in the order of the rows."""
+    folder = tmp_path_factory.mktemp("written")
+    labels = (np.arange(len(honest)) % 2).astype(kind)
+    rows = np.array(data.draw(st.lists(st.integers(0, len(honest) - 1), min_size=1, max_size=6)), dtype=np.int64)
+    before = read(save(folder, images=honest, labels=labels)).take(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "SCAN_BYTES", data.draw(st.sampled_from([1, 100, 16 << 20])))
+        images.write_npz(before, folder / "rows.npz")
+
+    after = read(folder / "rows.npz", json.loads(json.dumps(before.schema)))
+
+    assert before.X.dtype == after.X.dtype
+    assert before.X.batch(0, 99).tobytes() == after.X.batch(0, 99).tobytes()
+    assert before.X.shape == after.X.shape
+    assert before.y.tolist() == after.y.tolist()
+    assert before.y.dtype.kind == after.y.dtype.kind
+
+
+def test_the_same_rows_make_the_same_file(tmp_path: Path) -> None:
+    """It can be told from others by its digest, and NumPy reads it; groups are not in it."""
+    path = save(tmp_path, images=IMAGES, labels=LABELS, who=LABELS)
+    data = images.read_npz(path, schema=None, scratch=tmp_path, split_key="who")
+    images.write_npz(data, tmp_path / "one.npz")
+    images.write_npz(data, tmp_path / "two.npz")
+
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    with np.load(tmp_path / "one.npz", allow_pickle=False) as loaded:
+        assert {"images", "labels"} == set(loaded)
+        np.testing.assert_array_equal(IMAGES, loaded["images"])
 
 
 # What is refused

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.model_selection import train_test_split
 
 from jobs.datasets import Dataset, images, table
-from jobs.datasets.fingerprints import of_rows, of_units
+from jobs.datasets.fingerprints import Fingerprints, of_rows
 from jobs.datasets.hashing import digest_each
 from jobs.datasets.splits import random_split, stable_split
 from jobs.errors import ConfigError
@@ -98,7 +98,7 @@ def wine() -> pd.DataFrame:
 def sides(dataset: Dataset, **settings: Any) -> dict[int, bool]:
     """Return by its number whether each row of `wine` is held out."""
     numbers = dataset.X["number"].astype(int)
-    return dict(zip(numbers, held_out(of_units(dataset), **settings), strict=True))
+    return dict(zip(numbers, held_out(Fingerprints.of(dataset).units, **settings), strict=True))
 
 
 def test_it_is_this_split() -> None:
@@ -186,11 +186,11 @@ def test_equal_rows_are_on_one_side(tmp_path: Path) -> None:
     """Also with other labels, and images too."""
     frame = pd.concat([wine().drop(columns="number")] * 3)
     frame["target"] = frame["target"].sample(frac=1, random_state=1).to_numpy()
-    rows = held_out(of_units(csv(tmp_path / "some.csv", frame))).reshape(3, -1)
+    rows = held_out(Fingerprints.of(csv(tmp_path / "some.csv", frame)).units).reshape(3, -1)
     pixels = np.tile(load_digits().images, (2, 1, 1)).astype(np.uint8)
     np.savez(tmp_path / "digits.npz", images=pixels, labels=np.arange(len(pixels)) % 10)
     dataset = images.read_npz(tmp_path / "digits.npz", schema=None, scratch=tmp_path)
-    copies = held_out(of_units(dataset)).reshape(2, -1)
+    copies = held_out(Fingerprints.of(dataset).units).reshape(2, -1)
 
     assert (rows == rows[0]).all()
     assert (copies == copies[0]).all()
@@ -201,7 +201,7 @@ def test_groups_are_on_one_side(tmp_path: Path) -> None:
     frame = wine()
     frame["who"] = np.random.default_rng(0).integers(0, 40, len(frame))
     some, all_ = csv(tmp_path / "some.csv", frame[:90], "who"), csv(tmp_path / "all.csv", frame[::-1], "who")
-    before, after = ({*zip(each.groups, held_out(of_units(each)), strict=True)} for each in (some, all_))
+    before, after = ({*zip(each.groups, held_out(Fingerprints.of(each).units), strict=True)} for each in (some, all_))
 
     assert frame["who"].nunique() == len(after)
     assert before <= after

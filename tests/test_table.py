@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pandas._libs.parsers import STR_NA_VALUES
 
 from jobs import resources
-from jobs.datasets import Dataset, columns, table
-from jobs.datasets.columns import Kind, join
+from jobs.datasets import Dataset, columns, csv_writer, table
+from jobs.datasets.columns import TEXT_DTYPE, Kind, join
+from jobs.datasets.csv_writer import write_csv
 from jobs.datasets.dialect import read_dialect
 from jobs.datasets.source import unpacked_size
 from jobs.errors import DataError, FitError, NoInputError
@@ -36,9 +38,9 @@ def rows(line: str, n: int = 12) -> str:
     return "".join(line.replace("#", str(i + 1)).replace("@", str(LABELS[i % 12])) + "\n" for i in range(n))
 
 
-def read(path: Path, *, target: str = "target", schema: Any = None) -> Dataset:
+def read(path: Path, *, target: str = "target", schema: Any = None, key: str | None = None) -> Dataset:
     """Read a table."""
-    return table.read_csv(path, target=target, schema=schema)
+    return table.read_csv(path, target=target, schema=schema, split_key=key)
 
 
 def refused(path: Path, *, target: str = "target", schema: Any = None) -> str:
@@ -531,6 +533,202 @@ def test_unreadable_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refus
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(NoInputError, match=sentence):
         read(path)
+
+
+# Groups
+
+
+def test_groups_are_no_feature(tmp_path: Path) -> None:
+    """The column of the split key is text as it stands in the file, whatever it looks like; rows can be taken."""
+    data = read(
+        save(tmp_path, "a,who,target\n" + '1,007,0\n2,7,1\n3,7.0,0\n4,2026-01-05,1\n5,"x, y",0\n' * 3), key="who"
+    )
+
+    assert ["a"] == list(data.X.columns) == list(data.schema["columns"])
+    assert "who" == data.schema["split_key"]
+    assert data.groups is not None
+    assert ["007", "7", "7.0", "2026-01-05", "x, y"] == data.groups[:5].tolist()
+    assert (15,) == data.groups.shape
+    assert ["2026-01-05", "007"] == data.take(np.array([3, 0])).groups.tolist()  # type: ignore[union-attr]
+    assert json.loads(json.dumps(data.schema)) == data.schema
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_groups_in_any_dialect(tmp_path: Path, separator: str, pack: Any) -> None:
+    """Decimal commas are numbers among the features, but not in the split key."""
+    decimal = "." if separator == "," else ","
+    text = "a|who|target\n" + rows(f'#{decimal}5|"1{decimal}50"|@')
+    path = save(tmp_path, pack(text.replace("|", separator).encode()), "d.csv.gz" if pack is gzip.compress else "d.csv")
+    data = read(path, key="who")
+
+    assert [1.5, 2.5] == data.X["a"][:2].tolist()
+    assert {f"1{decimal}50"} == set(data.groups)  # type: ignore[arg-type]
+
+
+def test_groups_of_a_table_whose_kinds_are_seen_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of the rows also when the file is read in blocks, and twice."""
+    monkeypatch.setattr(table, "LEAST_BLOCK_ROWS", 5)
+    monkeypatch.setattr(table, "BLOCK_CELLS", 5)
+    monkeypatch.setattr(table, "SAMPLE_CELLS", 2)
+    data = read(save(tmp_path, "a,who,target\n" + rows("#,g#,@") + "x,g13,1\n"), key="who")
+
+    assert "str" == str(data.X["a"].dtype)
+    assert [f"g{i}" for i in range(1, 14)] == data.groups.tolist()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a,Who,target\n" + rows("#,1,@"), "has no column 'who'; did you mean 'Who'? Name it with --split-key"),
+        ("a,b,target\n" + rows("#,1,@"), "it has 'a', 'b', 'target'; name the column of groups with --split-key"),
+        (
+            "a,who,target\n" + rows("#,1,@") + "1,,0\n1,NA,1\n",
+            "column 'who': 2 of 14 values are missing (data rows 13, 14)",
+        ),
+        ("a,who,target\n" + rows("#,,@"), "all 12 values are missing; is this the right column? See --split-key"),
+        ("who,target\n" + rows("#,@"), "has no column but 'target' and 'who'; expected at least one feature"),
+    ],
+)
+def test_groups_that_are_not_there(tmp_path: Path, content: str, sentence: str) -> None:
+    """A key that rows are to be split by is in each of them."""
+    path = save(tmp_path, content)
+
+    with pytest.raises(DataError) as caught:
+        read(path, key="who")
+    assert sentence in str(caught.value)
+
+
+def test_later_data_may_have_groups_or_not(tmp_path: Path) -> None:
+    """The model has no use for the column; whole, it tells whether the groups are known."""
+    schema = json.loads(json.dumps(read(save(tmp_path, "a,who,target\n" + rows("#,g#,@")), key="who").schema))
+    without = read(save(tmp_path, "a,target\n1,0\n"), schema=schema)
+    whole = read(save(tmp_path, "who,target,a\n07,0,1\n"), schema=schema)
+    gaps = read(save(tmp_path, "a,who,target\n1,x,0\n2,,1\n"), schema=schema)
+
+    assert [None, ["07"], None] == [without.groups, whole.groups.tolist(), gaps.groups]  # type: ignore[union-attr]
+    assert [["a"]] * 3 == [list(each.X.columns) for each in (without, whole, gaps)]
+    assert "extra: 'x'" in refused(save(tmp_path, "a,x,target\n1,2,0\n"), schema=schema)
+
+
+# What is written
+
+
+MISSING = {*STR_NA_VALUES, "?"}
+NASTY = [
+    " ",
+    " x",
+    "x ",
+    "\n",
+    "\r",
+    "\r\nx",
+    "x\ny,z",
+    '"',
+    '""',
+    "'",
+    ",",
+    ";",
+    "\t",
+    "a,b;c\td",
+    "\\",
+    '\\"',
+    "\ufeff",
+]
+LIKE_OTHERS = ["1", "01", "1,5", "1e5", "-0", "inf", "True", " NA", "NA ", "target", "#", "...", "Unnamed: 0"]
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+TEXTS = (st.sampled_from(NASTY + LIKE_OTHERS) | st.text(CHARACTERS, max_size=8)).filter(
+    lambda text: text not in MISSING
+)
+NAMES = st.lists(TEXTS.map(str.strip).filter(bool), min_size=2, max_size=5, unique=True)
+NUMBERS = st.floats(width=32, allow_infinity=False) | st.sampled_from([-0.0, 1e-45, 3.4028234663852886e38, 0.1, np.nan])
+CLASSES = (
+    st.just([False, True])
+    | st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=4, unique=True)
+    | st.lists(TEXTS, min_size=2, max_size=4, unique=True)
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Dataset:
+    """Draw rows as they can be read: any names, any texts but those for missing, any numbers of 32 bits, any labels."""
+    *names, target = draw(NAMES)
+    n = draw(st.integers(1, 6))
+    kinds = {name: draw(st.sampled_from(["numeric", "text"])) for name in names}
+    series = {}
+    for name, kind in kinds.items():
+        values = draw(st.lists(NUMBERS if kind == "numeric" else TEXTS | st.just(np.nan), min_size=n, max_size=n))
+        of_text = kind == "text"
+        series[name] = pd.Series(
+            np.array(values, object if of_text else np.float32), dtype=TEXT_DTYPE if of_text else None
+        )
+    classes = np.unique(np.array(draw(CLASSES)))
+    y = classes[draw(st.lists(st.integers(0, len(classes) - 1), min_size=n, max_size=n))]
+    schema = {"kind": "table", "columns": kinds, "target": target, "classes": classes.tolist()}
+    return Dataset(Path("some"), "", pd.DataFrame(series), y, classes, schema)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(tables())
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> None:
+    """To the last bit, whatever stands in names, texts and labels."""
+    path = tmp_path_factory.mktemp("written") / "rows.csv"
+    write_csv(data, path)
+    found = read(path, target=data.schema["target"], schema=json.loads(json.dumps(data.schema)))
+
+    pd.testing.assert_frame_equal(data.X, found.X, check_exact=True)
+    for name, kind in data.schema["columns"].items():
+        if kind == "numeric":
+            assert (
+                np.signbit(data.X[name])
+                .where(data.X[name].notna())
+                .equals(np.signbit(found.X[name]).where(found.X[name].notna()))
+            )
+    assert data.y.tolist() == found.y.tolist()
+    assert data.y.dtype.kind == found.y.dtype.kind
+    assert data.classes.tolist() == found.classes.tolist()
+
+
+def test_numbers_of_any_bits_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of all magnitudes, in several blocks; those that lie between two of nine digits too."""
+    monkeypatch.setattr(csv_writer, "BLOCK_CELLS", 50_000)
+    bits = np.random.default_rng(0).integers(0, 2**32, (100_000, 2), dtype=np.uint32)
+    numbers = bits.view(np.float32)
+    numbers[~np.isfinite(numbers)] = 1
+    y = np.arange(len(numbers)) % 2
+    schema = {"kind": "table", "columns": {"a": "numeric", "b": "numeric"}, "target": "target", "classes": [0, 1]}
+    data = Dataset(tmp_path, "", pd.DataFrame(numbers, columns=["a", "b"]), y, np.array([0, 1]), schema)
+    write_csv(data, tmp_path / "rows.csv")
+
+    found = read(tmp_path / "rows.csv", schema=schema)
+
+    np.testing.assert_array_equal(numbers.view(np.uint32), found.X.to_numpy().view(np.uint32))
+
+
+def test_names_that_look_like_a_header_of_their_own(tmp_path: Path) -> None:
+    """Another separator would find the target too, and more columns."""
+    names = ["a", "x;target;y;z;;;w", "b\ttarget\t\t\t\tc"]
+    data = Dataset(
+        tmp_path,
+        "",
+        pd.DataFrame(np.ones((2, 3), np.float32), columns=names),
+        np.array([0, 1]),
+        np.array([0, 1]),
+        {"kind": "table", "columns": dict.fromkeys(names, "numeric"), "target": "target", "classes": [0, 1]},
+    )
+    write_csv(data, tmp_path / "rows.csv")
+
+    assert names == list(read(tmp_path / "rows.csv", schema=data.schema).X.columns)
+
+
+def test_groups_are_not_written(tmp_path: Path) -> None:
+    """What is read back has the features and the labels only."""
+    data = read(save(tmp_path, "a,who,target\n" + rows("#,g#,@")), key="who").take(np.array([3, 1]))
+    write_csv(data, tmp_path / "rows.csv")
+    found = read(tmp_path / "rows.csv", schema=data.schema)
+
+    assert [4, 2] == found.X["a"].tolist()
+    assert found.groups is None
+    assert data.schema == found.schema
 
 
 # Memory

@@ -59,7 +59,7 @@ class Fingerprints:
         """Compute those of all rows."""
         if dataset.groups is None:
             return cls(of_rows(dataset))
-        return cls(of_rows(dataset), _of_groups(dataset.groups), dataset.schema["split_key"])
+        return cls(of_rows(dataset), _of_texts(dataset.groups, b"mljobs group"), dataset.schema["split_key"])
 
     @property
     def units(self) -> np.ndarray:
@@ -100,16 +100,6 @@ def of_rows(dataset: Dataset) -> np.ndarray:
     """Return the fingerprint of the features of each row, shape (n,), uint64."""
     rows = _image_bytes(dataset.X) if isinstance(dataset.X, ImageRows) else _table_bytes(dataset.X)
     return digest_each(rows, person=b"mljobs row")
-
-
-def of_units(dataset: Dataset) -> np.ndarray:
-    """Return the fingerprint of each row's group if there are groups, else of its features, shape (n,), uint64."""
-    return of_rows(dataset) if dataset.groups is None else _of_groups(dataset.groups)
-
-
-def _of_groups(groups: np.ndarray) -> np.ndarray:
-    """Return the fingerprint of each row's group."""
-    return _of_texts(groups, b"mljobs group")
 
 
 def _of_texts(texts: Any, person: bytes) -> np.ndarray:

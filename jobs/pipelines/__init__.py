@@ -124,10 +124,7 @@ class Pipeline(Protocol):
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model folder: its pipeline, and the schema, labels and digest of what it was trained on.
-
-    `unit` is what was kept together when that was split: `row`, or the name of the split key.
-    """
+    """A model folder: its pipeline, and the schema, labels and digest of what it was trained on."""
 
     folder: Path
     pipeline_name: str
@@ -135,14 +132,13 @@ class SavedModel:
     schema: Schema
     y_train: np.ndarray
     data_sha256: str
-    unit: str = "row"
 
     def load(self, *, trust_pickle: bool) -> Model:
         """Read the model itself."""
         return self.pipeline.load(self.folder, classes=np.array(self.schema["classes"]), trust_pickle=trust_pickle)
 
     def fingerprints(self) -> Fingerprints | None:
-        """Return those of what it was trained on, sorted; None for a model of a version that kept none.
+        """Return those of the rows, and groups, that it was trained on, sorted; None for one of a version that kept none.
 
         Raises
         ------
@@ -150,11 +146,6 @@ class SavedModel:
             When their file is broken.
         """
         return Fingerprints.load(self.folder, self.schema.get("split_key"))
-
-    def trained_on(self) -> np.ndarray | None:
-        """Return the fingerprints of the units that it was trained on, sorted, shape (n,), uint64; None as above."""
-        found = self.fingerprints()
-        return None if found is None else found.units
 
 
 def names() -> list[str]:
@@ -217,7 +208,6 @@ def saver(
         counts = [int(np.count_nonzero(train.y == label)) for label in train.classes]
         card = {"mljobs": __version__, "pipeline": name, "schema": train.schema, "class_counts": counts}
         card["data_sha256"] = train.sha256
-        card["unit"] = train.schema.get("split_key", "row")
         (fingerprints or Fingerprints.of(train)).save(folder)
         (folder / CARD).write_text(json.dumps(card))
 
@@ -233,10 +223,10 @@ def open_model(folder: Path) -> SavedModel:
         card = json.loads(path.read_bytes())
         name, schema = card["pipeline"], card["schema"]
         y_train = np.repeat(np.array(schema["classes"]), card["class_counts"])
-        sha256, unit = card["data_sha256"], card.get("unit", "row")
+        sha256 = card["data_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is no card of a model: {error!r}") from error
-    return SavedModel(folder, name, find(name), schema, y_train, sha256, unit)
+    return SavedModel(folder, name, find(name), schema, y_train, sha256)
 
 
 def pinned(*distributions: str) -> list[str]:
