@@ -11,6 +11,7 @@ from harness import ROOT, MLJobs, fit
 
 from jobs import resources
 from jobs.datasets import Dataset, images, splits
+from jobs.datasets.fingerprints import Fingerprints
 from jobs.pipelines import cnn, open_model
 from jobs.pipelines.cnn.network import scale_of
 
@@ -182,3 +183,31 @@ def test_curves_have_a_point_an_epoch(mljobs: MLJobs, tmp_path: Path) -> None:
     points = [event for event in events if event["event"] == "metrics" and "epoch/loss" in event["metrics"]]
     curve = json.loads((directory / "metrics.json").read_text())["learning_curves"]["loss"]
     assert [(each["step"], each["metrics"]["epoch/loss"]) for each in points] == list(enumerate(curve, start=1))
+
+
+def test_models_say_what_they_were_trained_on(mljobs: MLJobs, tmp_path: Path) -> None:
+    """Images of one group, and equal ones, are on one side; the model keeps the fingerprints of its own."""
+    pixels, labels = bright_square(100, 8, 8)
+    who = np.arange(100) % 25
+    np.savez(tmp_path / "some.npz", images=pixels.astype(np.uint8), labels=labels, who=who)
+    stable = ("--split", "stable", "--split-key", "who", "--param", "epochs=1")
+    saved = open_model(Path(mljobs("train", "cnn", tmp_path / "some.npz", *stable).result["run_directory"]) / "model")
+    found = saved.fingerprints()
+    dataset = cnn.read(tmp_path / "some.npz", target="", schema=saved.schema, scratch=tmp_path)
+    is_known = Fingerprints.of(dataset).are_in(found)
+
+    assert found is not None
+    assert found.groups is not None
+    assert len(found.groups) == len(set(who[is_known].tolist()))
+    assert 25 == len(set(who[is_known].tolist())) + len(set(who[~is_known].tolist()))
+
+
+def test_images_that_are_kept_aside_are_the_same(tmp_path: Path) -> None:
+    """A holdout that is written and read again has the same pixels and labels."""
+    training, holdout = split_mock(tmp_path)
+    path = tmp_path / f"rows{cnn.SUFFIX}"
+    cnn.write(holdout, path)
+    again = cnn.read(path, target="", schema=training.schema, scratch=tmp_path)
+
+    np.testing.assert_array_equal(holdout.X.batch(0, len(holdout)), again.X.batch(0, len(holdout)))
+    assert holdout.y.tolist() == again.y.tolist()

@@ -12,6 +12,7 @@ from harness import ROOT, MLJobs, fit
 from sklearn import datasets
 
 from jobs.datasets import splits, table
+from jobs.datasets.fingerprints import ROWS, Fingerprints
 from jobs.pipelines import find, open_model
 from jobs.pipelines.random_forest import _steps
 
@@ -203,3 +204,62 @@ def test_same_job_gives_the_same_model(mljobs: MLJobs, csv: Path) -> None:
     first, second = (mljobs("train", "random-forest", csv, *_FAST, "--force").result for _ in range(2))
     assert first["metrics"] == second["metrics"]
     assert first["run_directory"] != second["run_directory"]
+
+
+def test_models_say_what_they_were_trained_on(mljobs: MLJobs, csv: Path) -> None:
+    """Beside the model are the fingerprints of its rows: those that were not held out."""
+    result = mljobs("train", "random-forest", csv, *_FAST, "--split", "stable").result
+    found = open_model(Path(result["run_directory"]) / "model").fingerprints()
+    rows = Fingerprints.of(table.read_csv(csv, target="target", schema=None))
+    train, holdout = splits.stable_split(rows.units, test_size=0.2, random_state=42)
+
+    assert found is not None
+    assert sorted(rows.rows[train].tolist()) == found.rows.tolist()
+    assert not rows.take(holdout).are_in(found).any()
+
+
+def test_models_say_which_groups_they_were_trained_on(mljobs: MLJobs, tmp_path: Path, frame: pd.DataFrame) -> None:
+    """The split key is no feature; later data need not have it."""
+    named = frame.assign(who=[f"p{i % 30}" for i in range(len(frame))])
+    named.to_csv(tmp_path / "named.csv", index=False)
+    result = mljobs(
+        "train", "random-forest", tmp_path / "named.csv", *_FAST, "--split", "stable", "--split-key", "who"
+    ).result
+    saved = open_model(Path(result["run_directory"]) / "model")
+    found = saved.fingerprints()
+    later = table.read_csv(tmp_path / "named.csv", target="target", schema=saved.schema)
+    is_known = Fingerprints.of(later).are_in(found)
+    frame.to_csv(tmp_path / "unnamed.csv", index=False)
+
+    assert "who" == saved.schema["split_key"]
+    assert "who" not in saved.schema["columns"]
+    assert len(set(named["who"][is_known])) + len(set(named["who"][~is_known])) == 30
+    assert len(found.groups) == len(set(named["who"][is_known]))
+    assert 0 == mljobs("evaluate", result["run_directory"], tmp_path / "unnamed.csv").exit_code
+    assert 0 == mljobs("evaluate", result["run_directory"], tmp_path / "named.csv").exit_code
+
+
+def test_a_model_of_an_older_version_says_nothing_of_its_rows(mljobs: MLJobs, csv: Path) -> None:
+    """It can be evaluated all the same."""
+    result = mljobs("train", "random-forest", csv, *_FAST).result
+    folder = Path(result["run_directory"]) / "model"
+    (folder / ROWS).unlink()
+
+    assert open_model(folder).fingerprints() is None
+    assert 0 == mljobs("evaluate", result["run_directory"], csv).exit_code
+
+
+def test_rows_that_are_kept_aside_predict_the_same(tmp_path: Path, mixed: pd.DataFrame) -> None:
+    """A holdout that is written and read again gets the very same probabilities."""
+    mixed.to_csv(tmp_path / "mixed.csv", index=False)
+    pipeline = find("random-forest")
+    dataset = pipeline.read(tmp_path / "mixed.csv", target="target", schema=None, scratch=tmp_path)
+    inside, outside = splits.random_split(len(dataset), test_size=0.2, random_state=42)
+    training, holdout = dataset.take(inside), dataset.take(outside)
+    model = fit(pipeline, training, holdout, pipeline.Params(n_estimators=8)).model
+    path = tmp_path / f"rows{pipeline.SUFFIX}"
+    pipeline.write(holdout, path)
+    again = pipeline.read(path, target="target", schema=holdout.schema, scratch=tmp_path)
+
+    np.testing.assert_array_equal(model.predict_proba(holdout.X), model.predict_proba(again.X))
+    assert holdout.y.tolist() == again.y.tolist()
