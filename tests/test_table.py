@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pandas._libs.parsers import STR_NA_VALUES
 
 from jobs import resources
 from jobs.datasets import Dataset, columns, csv_writer, table
@@ -614,7 +613,6 @@ def test_later_data_may_have_groups_or_not(tmp_path: Path) -> None:
 # What is written
 
 
-MISSING = {*STR_NA_VALUES, "?"}
 NASTY = [
     " ",
     " x",
@@ -639,7 +637,7 @@ CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXTS = (st.sampled_from(NASTY + LIKE_OTHERS) | st.text(CHARACTERS, max_size=8)).filter(
     lambda text: text not in MISSING
 )
-NAMES = st.lists(TEXTS.map(str.strip).filter(bool), min_size=2, max_size=5, unique=True)
+ANY_NAMES = st.lists(TEXTS.map(str.strip).filter(bool), min_size=2, max_size=5, unique=True)
 NUMBERS = st.floats(width=32, allow_infinity=False) | st.sampled_from([-0.0, 1e-45, 3.4028234663852886e38, 0.1, np.nan])
 CLASSES = (
     st.just([False, True])
@@ -651,7 +649,7 @@ CLASSES = (
 @st.composite
 def tables(draw: st.DrawFn) -> Dataset:
     """Draw rows as they can be read: any names, any texts but those for missing, any numbers of 32 bits, any labels."""
-    *names, target = draw(NAMES)
+    *names, target = draw(ANY_NAMES)
     n = draw(st.integers(1, 6))
     kinds = {name: draw(st.sampled_from(["numeric", "text"])) for name in names}
     series = {}
