@@ -228,10 +228,7 @@ def sync(runs_dir: Path, *, lost: bool, log_format: LogFormat) -> None:
 @_runs_dir_option
 @_log_format
 def promote(run: str, runs_dir: Path, log_format: LogFormat) -> None:
-    """Make the model of RUN the champion, whatever it was held against.
-
-    RUN is a run directory, or the id of a run in MLflow.
-    """
+    """Make the model of RUN, a run directory or the id of a run in MLflow, the champion, whatever it was held against."""
     from jobs.promotion import by_hand
 
     _exit_on_error(lambda: click.echo(by_hand.promote(run, runs_dir, Console(log_format=log_format))))

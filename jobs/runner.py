@@ -20,7 +20,7 @@ from jobs.errors import ExitCode, NoInputError
 from jobs.evaluation import Evaluation
 from jobs.evaluation.duplicates import Duplicates
 from jobs.params import parse_params
-from jobs.pipelines import Fitted, Model, Pipeline
+from jobs.pipelines import Fitted, Model, Pipeline, SavedModel
 from jobs.promotion import Decision
 from jobs.promotion.challenge import Challenge, most_frequent
 from jobs.promotion.opponent import Entrant
@@ -101,12 +101,20 @@ def _evaluate(config: JobConfig, run: Run) -> None:
     with run.step("read"):
         holdout = _read(run, saved.pipeline, config.data, saved.schema)
         run.result.data = summary.data_facts(holdout)
-    _warn_if_trained_on(run, holdout, saved.data_sha256)
-    seen, asked = saved.fingerprints(), Fingerprints.of(holdout)
-    is_known = np.zeros(len(holdout), dtype=np.bool_) if seen is None else np.isin(asked.rows, seen.rows)
-    tested = _test(run, model, holdout, saved.y_train, is_known)
+    tested = _test(run, model, holdout, saved.y_train, _known(run, saved, holdout))
     _hold_to_gates(run, tested.evaluation)
     _report(run, tested)
+
+
+def _known(run: Run, saved: SavedModel, holdout: Dataset) -> np.ndarray:
+    """Tell of each row whether its features are those of a row that the model was trained on, shape (n_samples,), bool."""
+    _warn_if_trained_on(run, holdout, saved.data_sha256)
+    seen, asked = saved.fingerprints(), Fingerprints.of(holdout)
+    if seen is None:  # a model of an older version
+        return np.zeros(len(holdout), dtype=np.bool_)
+    if asked.key is not None and asked.key == seen.key and (n_known := np.count_nonzero(asked.are_in(seen))):
+        run.warn(f"{n_known:,} of the {len(holdout):,} rows are of a {asked.key!r} that the model was trained on")
+    return np.isin(asked.rows, seen.rows)
 
 
 def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -> int:

@@ -115,10 +115,6 @@ def prepare() -> None:
     import sklearn.ensemble  # noqa: F401
     import skops.io  # noqa: F401
 
-    import jobs.report.figures
-    import jobs.runner
-    import jobs.tracking.replay
-    import jobs.sync  # noqa: F401
     from jobs.datasets import table  # noqa: F401
 
     # All packages are looked through once in a process.

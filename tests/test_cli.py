@@ -287,6 +287,7 @@ from jobs.pipelines import Fitted
 SUMMARY = "the most frequent class"
 REQUIRES = ({requires})
 FORMATS = ("txt",)
+SUFFIX = ".csv"
 INSTALL = "nothing to install"
 
 
@@ -307,10 +308,16 @@ def prepare(threads):
     pass
 
 
-def read(path, *, target, schema, scratch):
+def read(path, *, target, schema, scratch, split_key=None):
     from jobs.datasets import table
 
-    return table.read_csv(path, target=target, schema=schema)
+    return table.read_csv(path, target=target, schema=schema, split_key=split_key)
+
+
+def write(dataset, path):
+    from jobs.datasets import csv_writer
+
+    csv_writer.write_csv(dataset, path)
 
 
 def fit(train, holdout, params, *, random_state, threads, on_progress, checkpoint):

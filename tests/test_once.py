@@ -82,7 +82,7 @@ def test_another_setting_is_another_run(mljobs: MLJobs, csv: Path, change: tuple
 def test_other_code_is_another_run(mljobs: MLJobs, csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new version of the program, or of a package that the model is made by, trains again."""
     mljobs("train", "random-forest", csv, *FAST)
-    monkeypatch.setattr("jobs.keys._code", lambda _pipeline: "another digest of the source")
+    monkeypatch.setattr("jobs.keys.code", lambda _pipeline: "another digest of the source")
     assert mljobs("train", "random-forest", csv, *FAST).result["status"] == "finished"
     monkeypatch.setattr("jobs.provenance.packages", lambda: "scikit-learn 99.0")
     assert mljobs("train", "random-forest", csv, *FAST).result["status"] == "finished"

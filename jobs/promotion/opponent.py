@@ -150,7 +150,7 @@ def _hold_to_contract(
 
 
 def _is_fair(config: JobConfig, champion: Version, saved: SavedModel, entrant: Entrant) -> bool:
-    """Tell whether no row of the holdout is one that only the champion was trained on.
+    """Tell whether no row of the holdout is one that only one of both was trained on.
 
     Raises
     ------
@@ -160,16 +160,18 @@ def _is_fair(config: JobConfig, champion: Version, saved: SavedModel, entrant: E
     seen = saved.fingerprints()
     what = "does not say which rows it was trained on"
     if seen is not None:
-        # What both were trained on favours neither.
-        is_unfair = entrant.held_out.are_in(seen) & ~entrant.held_out.are_in(entrant.trained_on)
-        if not is_unfair.any():
+        by_champion, by_entrant = entrant.held_out.are_in(seen), entrant.held_out.are_in(entrant.trained_on)
+        # What both were trained on, as rows that are there twice, favours neither.
+        if (by_champion == by_entrant).all():
             return True
-        n_seen = np.count_nonzero(is_unfair)
-        what = f"was trained on {n_seen:,} of the {len(is_unfair):,} rows that are held out now"
+        n_seen, n_own = np.count_nonzero(by_champion & ~by_entrant), np.count_nonzero(by_entrant & ~by_champion)
+        what = f"was trained on {n_seen:,} of the {len(by_champion):,} rows that are held out now"
+        if n_own:
+            what += f", and the challenger on {n_own:,} others of them"
     if config.promote_if == "always":
         return False
     raise ConfigError(
-        f"version {champion.version} of {champion.name}, the champion, {what}, so a comparison would favour it; "
+        f"version {champion.version} of {champion.name}, the champion, {what}, so a comparison would not be fair; "
         "use --split stable, with the same --random-state, --split-key and no larger --test-size, from now on "
         "(to begin with it, once with --promote-if always), or rows of their own with --eval-data"
     )

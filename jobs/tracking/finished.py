@@ -1,5 +1,6 @@
 """What MLflow knows of earlier runs, for jobs that start without any state of their own."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jobs.config import JobConfig
@@ -70,5 +71,14 @@ def _result(run: Any, config: JobConfig, name: str) -> Result:
         run_id=run.info.run_id,
         tracking="published",
         data={"path": str(config.data), "sha256": sha256_of(config.data)},
+        promotion=_promotion(tags),
         metrics={name: value for name, value in run.data.metrics.items() if "/" not in name},
     )
+
+
+def _promotion(tags: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return what MLflow knows of what became of a run's model as a challenger, None if it was none."""
+    if "mljobs.promotion" not in tags:
+        return None
+    status, reason = tags["mljobs.promotion"], tags["mljobs.promotion_reason"]
+    return {"status": status, "reason": reason, "champion": tags["mljobs.champion"] or None}

@@ -18,8 +18,6 @@ RUN_TAG = "mljobs.run"
 NAME_TAG = "mljobs.name"
 KEY_TAG = "mljobs.key"
 """Tag of a run of which all is there: only then it may stand for a later start."""
-
-
 _STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 # MLflow's pages show an experiment of this kind with its tables of runs and models, not with those for prompts.
 _EXPERIMENT_TAGS = {

@@ -117,6 +117,8 @@ def fit(
     """Train for all epochs; the holdout gives the validation curves and nothing else."""
     import keras
 
+    # A champion may have been loaded before: the layers' names count on from it else.
+    keras.backend.clear_session()
     keras.utils.set_random_seed(random_state)
     scale = scale_of(train.schema) if params.scale == "auto" else params.scale
     network = build(train.X.shape[1:], str(train.X.dtype), len(train.classes), scale)

@@ -1,0 +1,277 @@
+"""Who is champion is decided when the server answers, on the same rows, once; whatever was killed in between."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import proxy as proxies
+import pytest
+from harness import Ended, Server
+from proxy import Proxy, Request
+from sklearn.datasets import load_digits
+
+from jobs import journal
+
+pytestmark = pytest.mark.server
+
+WEAK = ("--param", "n_estimators=3")
+STRONG = ("--param", "n_estimators=60")
+
+
+class Jobs:
+    """Starts challengers in processes of their own, with a proxy as their server."""
+
+    def __init__(self, folder: Path, uri: str) -> None:
+        self.data = folder / "digits.csv"
+        self.name = folder.name
+        self._folder = folder
+        self._env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLJOBS_MODEL_NAME": folder.name}
+
+    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        """Start mljobs."""
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", "jobs", *map(str, arguments)]
+        return subprocess.Popen(command, env=self._env, cwd=self._folder, stdout=pipe, stderr=pipe, text=True)
+
+    def call(self, *arguments: object) -> Ended:
+        """Run mljobs to its end."""
+        return end(self.start(*arguments))
+
+    def challenge(self, *arguments: object) -> dict[str, Any]:
+        """Train a challenger, which ends with 0, and return its result."""
+        job = ("train", "random-forest", self.data, "--promote", "--split", "stable", "--force")
+        ended = self.call(*job, *arguments)
+        assert ended.exit_code == 0, ended.stderr
+        return ended.result
+
+
+def end(process: "subprocess.Popen[str]") -> Ended:
+    """Wait for the end of a process."""
+    stdout, stderr = process.communicate(timeout=120)
+    return Ended(process.returncode, stdout, stderr)
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """Stand before the real server."""
+    with Proxy(server.uri) as standing:
+        yield standing
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, proxy: Proxy) -> Jobs:
+    """Return a folder with the digits."""
+    load_digits(as_frame=True).frame.to_csv(tmp_path / "digits.csv", index=False)
+    return Jobs(tmp_path, proxy.uri)
+
+
+def promotion_of(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run says now of its model."""
+    found: dict[str, Any] = json.loads((Path(result["run_directory"]) / "result.json").read_text())["promotion"]
+    return found
+
+
+def aliases(server: Server, name: str) -> dict[str, str]:
+    """Return alias to version of a registered model."""
+    return {alias: str(each) for alias, each in server.client.get_registered_model(name).aliases.items()}
+
+
+def trained_in_an_outage(jobs: Jobs, proxy: Proxy, *arguments: object) -> dict[str, Any]:
+    """Train a challenger while the server is down; it says that nothing is decided; the data are gone afterwards."""
+    proxy.refuse()
+    result = jobs.challenge(*arguments)
+    proxy.open()
+    promotion = result["promotion"]
+    assert (result["status"], result["tracking"]) == ("finished", "queued")
+    assert (promotion["status"], promotion["verdict"], promotion["comparison"]) == ("queued", "undecided", None)
+    jobs.data.unlink()
+    return result
+
+
+def assert_decided(server: Server, jobs: Jobs, champion: dict[str, Any], challenger: dict[str, Any]) -> None:
+    """Compare what became of a better challenger of version 1 with what should: in the result, and in MLflow."""
+    promotion = promotion_of(challenger)
+    assert (promotion["status"], promotion["version"], promotion["champion"]) == ("promoted", "2", "1")
+    comparison = promotion["comparison"]
+    assert comparison["challenger"] == pytest.approx(challenger["metrics"]["accuracy"])
+    assert comparison["champion"] == pytest.approx(champion["metrics"]["accuracy"])
+    assert aliases(server, jobs.name) == {"champion": "2", "previous": "1"}
+    directory = Path(challenger["run_directory"])
+    events = list(journal.read(directory / "journal.jsonl"))
+    assert [each["event"] for each in events].count("published") == 1
+    assert [each["event"] for each in events].count("promotion") == 2
+    result = json.loads((directory / "result.json").read_text())
+    run = server.client.get_run(result["run_id"])
+    assert run.data.tags["mljobs.promotion"] == "promoted"
+    assert run.data.tags["mljobs.promotion_reason"] == promotion["reason"]
+    assert run.data.metrics["champion/gain"] == comparison["gain"]
+    assert not (directory / "undecided").exists()
+
+
+def test_sync_decides_what_an_outage_left(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """The rows are those that were held out, though the file is gone."""
+    champion = jobs.challenge(*WEAK)
+    challenger = trained_in_an_outage(jobs, proxy, *STRONG)
+    synced = jobs.call("sync")
+    assert (synced.exit_code, "promoted: version 2 is champion" in synced.stderr) == (0, True), synced.stderr
+    assert_decided(server, jobs, champion, challenger)
+    assert jobs.call("sync") == Ended(0, "", "")
+
+
+def test_the_next_start_decides(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """Of whatever job in the same folder of runs."""
+    champion = jobs.challenge(*WEAK)
+    data = jobs.data.read_bytes()
+    challenger = trained_in_an_outage(jobs, proxy, *STRONG)
+    (jobs.data.parent / "other.csv").write_bytes(data)
+    other = jobs.call("train", "random-forest", "other.csv", *WEAK, "--name", "other")
+    assert other.exit_code == 0
+    promotion = promotion_of(challenger)
+    assert promotion["status"] == "promoted", other.stderr
+    assert promotion["comparison"]["champion"] == pytest.approx(champion["metrics"]["accuracy"])
+    assert aliases(server, jobs.name)["previous"] == "1"
+
+
+def test_the_first_champion_and_the_second_in_one_outage(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """They are decided in the order in which they were trained."""
+    proxy.refuse()
+    first, second, tie = jobs.challenge(*WEAK), jobs.challenge(*STRONG), jobs.challenge(*STRONG)
+    proxy.open()
+    assert jobs.call("sync").exit_code == 0
+    assert [promotion_of(each)["status"] for each in (first, second, tie)] == ["promoted", "promoted", "kept"]
+    assert aliases(server, jobs.name) == {"champion": "2", "previous": "1"}
+
+
+@pytest.mark.parametrize("path", ["registered-models/alias", "model-versions/set-tag"])
+def test_a_server_that_dies_when_the_aliases_move(server: Server, proxy: Proxy, jobs: Jobs, path: str) -> None:
+    """The job has decided, its end is recorded; `sync` carries out what is left of it."""
+    champion = jobs.challenge(*WEAK)
+    proxy.faults[path] = proxies.die
+    challenger = jobs.challenge(*STRONG)
+    assert (challenger["tracking"], challenger["promotion"]["status"]) == ("queued", "queued")
+    assert challenger["promotion"]["verdict"] == "promote"
+    proxy.faults.clear()
+    proxy.open()
+    assert jobs.call("sync").exit_code == 0
+    assert_decided(server, jobs, champion, challenger)
+
+
+def test_sync_that_is_killed_at_every_request(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """At its first, then at its second, and so on; in the end the decision is made once, and the same."""
+    champion = jobs.challenge(*WEAK)
+    challenger = trained_in_an_outage(jobs, proxy, *STRONG)
+    for number in range(1, 100):
+        proxy.requests.clear()
+        process = jobs.start("sync")
+        proxy.on_request = _killer(process, number)
+        ended = end(process)
+        if ended.exit_code == 0:
+            break
+        assert ended.exit_code == -signal.SIGKILL, ended.stderr
+    assert 25 < number < 99
+    assert_decided(server, jobs, champion, challenger)
+
+
+def _killer(process: "subprocess.Popen[str]", number: int) -> Callable[[Request], None]:
+    """Return what kills a process at a request."""
+
+    def kill(request: Request) -> None:
+        if request.number == number:
+            process.kill()
+
+    return kill
+
+
+def forget_the_end_of(directory: Path) -> None:
+    """Leave a run as one that was killed when its aliases had moved and nobody had been told."""
+    path = directory / "journal.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    assert [json.loads(each)["event"] for each in lines[-2:]] == ["promotion", "published"]
+    path.write_text("".join(lines[:-2]))
+
+
+def test_a_rollback_is_not_undone_by_a_late_sync(server: Server, jobs: Jobs) -> None:
+    """The job was killed after the aliases had moved; a person rolled back; then comes `sync`."""
+    jobs.challenge(*WEAK)
+    challenger = jobs.challenge(*STRONG)
+    forget_the_end_of(Path(challenger["run_directory"]))
+    assert jobs.call("rollback", jobs.name).exit_code == 0
+    assert jobs.call("sync").exit_code == 0
+    promotion = promotion_of(challenger)
+    assert (promotion["status"], promotion["reason"]) == ("kept", "it was rolled back")
+    assert aliases(server, jobs.name) == {"champion": "1", "previous": "2"}
+
+
+def test_a_decision_that_was_carried_out_stays_so(server: Server, jobs: Jobs) -> None:
+    """The job was killed after the aliases had moved: the next sync finds it done."""
+    champion = jobs.challenge(*WEAK)
+    challenger = jobs.challenge(*STRONG)
+    forget_the_end_of(Path(challenger["run_directory"]))
+    assert jobs.call("sync").exit_code == 0
+    assert promotion_of(challenger)["status"] == "promoted"
+    assert promotion_of(challenger)["comparison"]["champion"] == pytest.approx(champion["metrics"]["accuracy"])
+    assert aliases(server, jobs.name) == {"champion": "2", "previous": "1"}
+
+
+def test_an_older_model_does_not_displace_a_newer_one(server: Server, proxy: Proxy, jobs: Jobs, tmp_path: Path) -> None:
+    """Whoever promotes always means the newest: what waited through an outage is not that any more."""
+    jobs.challenge(*WEAK)
+    data = jobs.data.read_bytes()
+    waiting = trained_in_an_outage(jobs, proxy, *STRONG, "--promote-if", "always")
+    shutil.move(jobs.data.parent / "runs", tmp_path / "aside")
+    jobs.data.write_bytes(data)
+    jobs.challenge(*WEAK, "--promote-if", "always", "--random-state", "42", "--param", "max_depth=9")
+    shutil.move(tmp_path / "aside" / Path(waiting["run_directory"]).name, jobs.data.parent / "runs")
+    assert jobs.call("sync").exit_code == 0
+    promotion = promotion_of(waiting)
+    assert (promotion["status"], "was trained later" in promotion["reason"]) == ("kept", True)
+    assert aliases(server, jobs.name) == {"champion": "2", "previous": "1"}
+
+
+def test_an_unfair_comparison_is_found_late(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """Another split than the champion's: it stays, and the reason says why."""
+    jobs.challenge(*WEAK)
+    waiting = trained_in_an_outage(jobs, proxy, *STRONG, "--random-state", "7")
+    assert jobs.call("sync").exit_code == 0
+    promotion = promotion_of(waiting)
+    assert (promotion["status"], "would not be fair" in promotion["reason"]) == ("kept", True)
+    assert aliases(server, jobs.name) == {"champion": "1"}
+
+
+def test_a_contract_that_is_found_broken_late(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """The model is in the registry, but no champion; drift beyond the gate is found likewise."""
+    jobs.challenge(*WEAK)
+    load_digits(as_frame=True).frame.drop(columns="pixel_3_3").to_csv(jobs.data, index=False)
+    broken = trained_in_an_outage(jobs, proxy, *STRONG)
+    frame = load_digits(as_frame=True).frame
+    frame["pixel_3_3"] += 6
+    frame.to_csv(jobs.data, index=False)
+    drifted = trained_in_an_outage(jobs, proxy, *STRONG, "--max-drift", "0.2", "--name", "drifted")
+    assert jobs.call("sync").exit_code == 0
+    assert [promotion_of(each)["status"] for each in (broken, drifted)] == ["kept", "kept"]
+    assert "pixel_3_3" in promotion_of(broken)["reason"]
+    assert promotion_of(drifted)["reason"].startswith("the drift of 'pixel_3_3' (PSI ")
+    assert aliases(server, jobs.name) == {"champion": "1"}
+
+
+def test_a_required_improvement_in_an_outage(proxy: Proxy, jobs: Jobs) -> None:
+    """What is not known can't be required: 0 and `queued`, unless the server is required too."""
+    proxy.refuse()
+    job = ("train", "random-forest", jobs.data, "--promote", "--require-improvement", *WEAK)
+    assert jobs.call(*job).result["promotion"]["status"] == "queued"
+    assert jobs.call(*job, "--tracking", "required", "--name", "other").exit_code == 69
+
+
+def test_a_server_that_hangs_costs_ten_seconds_at_most(proxy: Proxy, jobs: Jobs) -> None:
+    """Asking for the champion, at the start and at the end, counts like all other waiting."""
+    proxy.fault = proxies.hang
+    result = jobs.challenge(*WEAK)
+    seconds = result["seconds"]
+    assert (result["status"], result["promotion"]["status"]) == ("finished", "queued")
+    assert seconds["champion"] + seconds["publish"] <= 10
