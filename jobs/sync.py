@@ -2,10 +2,8 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from jobs import history, journal
 from jobs.console import Console
@@ -21,6 +19,9 @@ from jobs.tracking.publisher import publish
 
 _ANSWER_SECONDS = 120
 """How long an answer is waited for where no job is held up."""
+
+_DECIDING_SECONDS = 120.0
+"""In which a job that has its own end decides what earlier ones could not."""
 
 
 def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
@@ -46,7 +47,8 @@ def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
     configure(answer_seconds=_ANSWER_SECONDS)
     _require_answer(uri)
     unpublished = [run for run in _oldest_first(runs_dir) if run.is_unpublished]
-    refused = [run.path.name for run in unpublished if not _publish(run.path, uri, console, wait=True)]
+    sender = _Sender(uri, console, wait=True)
+    refused = [run.path.name for run in unpublished if not sender.publish(run.path)]
     if refused:
         raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
 
@@ -70,15 +72,18 @@ def publish_queued(
     if not queued or not is_answering(uri):
         return
 
+    sender = _Sender(uri, console)
+
     def work() -> None:
         for path in queued:
-            if stop.wanted or time.monotonic() > deadline or not _publish(path, uri, console):
+            if stop.wanted or time.monotonic() > deadline or not sender.publish(path):
                 break
 
     thread = threading.Thread(target=work, name="queued", daemon=True)
     thread.start()
-    # Whatever is under way then is left to the next start.
-    while thread.is_alive() and not stop.wanted and time.monotonic() < deadline:
+    # Whatever is under way then is left to the next start; to hold two models against each other is no waiting.
+    longest = deadline + _DECIDING_SECONDS
+    while thread.is_alive() and not stop.wanted and time.monotonic() < (longest if sender.is_deciding else deadline):
         thread.join(0.05)
 
 
@@ -95,53 +100,65 @@ def _oldest_first(runs_dir: Path) -> list[PastRun]:
     return list(history.runs(runs_dir, None))[::-1]
 
 
-def _publish(directory: Path, uri: str, console: Console, *, wait: bool = False) -> bool:
-    """Publish one run, unless somebody else is at it or has done it; return False if it was not taken."""
-    try:
-        with closing(Journal(directory / journal.NAME)) as record:
-            # Somebody may have published it before it was ours.
-            run = history.open_run(directory)
-            if run is None or not run.is_unpublished:
-                return True
-            return _publish_locked(record, run.result.promotion, uri, console, wait=wait)
-    except BlockingIOError:
-        console.warning(f"skipped: {directory.name} is being published by another process")
+class _Sender:
+    """Publishes ended runs one by one.
+
+    Parameters
+    ----------
+    uri : of the server.
+    console : where a person reads along.
+    wait : for requests that earlier processes gave up, until they can no longer arrive.
+    """
+
+    def __init__(self, uri: str, console: Console, *, wait: bool = False) -> None:
+        self._uri = uri
+        self._console = console
+        self._wait = wait
+        self.is_deciding = False
+
+    def publish(self, directory: Path) -> bool:
+        """Publish one run, unless somebody else is at it or has done it; return False if it was not taken."""
+        try:
+            with closing(Journal(directory / journal.NAME)) as record:
+                # Somebody may have published it before it was ours.
+                run = history.open_run(directory)
+                return run is None or not run.is_unpublished or self._publish_locked(record, run)
+        except BlockingIOError:
+            self._console.warning(f"skipped: {directory.name} is being published by another process")
+            return True
+        except (OSError, OutputError) as error:
+            self._console.warning(f"not published: {directory.name}: {error}")
+            return False
+
+    def _publish_locked(self, record: Journal, run: PastRun) -> bool:
+        """Publish the run of a journal that is ours, carry out its decision, and note both there and in `result.json`."""
+        published = publish(self._uri, run.path, wait=self._wait)
+        if published.run_id is None:
+            if published.unanswered:
+                record.append("unanswered", requests=published.unanswered)
+            self._console.warning(f"not published: {run.path.name}: {published.reason}")
+            return False
+        if not self._conclude(record, run, published.run_id):
+            return False
+        record.append("published", run_id=published.run_id, tracking_uri=without_password(self._uri))
+        history.write_result(run.path)
+        self._console.info(f"published {run.path.name}", run_id=published.run_id)
         return True
-    except (OSError, OutputError) as error:
-        console.warning(f"not published: {directory.name}: {error}")
-        return False
 
-
-def _publish_locked(
-    record: Journal, promotion: Mapping[str, Any] | None, uri: str, console: Console, *, wait: bool
-) -> bool:
-    """Publish the run of a journal that is ours, carry out what was decided of it, and note it there and in `result.json`."""
-    directory = record.path.parent
-    published = publish(uri, directory, wait=wait)
-    if published.run_id is None:
-        if published.unanswered:
-            record.append("unanswered", requests=published.unanswered)
-        console.warning(f"not published: {directory.name}: {published.reason}")
-        return False
-    if not _conclude(record, promotion, uri, published.run_id, console):
-        return False
-    record.append("published", run_id=published.run_id, tracking_uri=without_password(uri))
-    history.write_result(directory)
-    console.info(f"published {directory.name}", run_id=published.run_id)
-    return True
-
-
-def _conclude(record: Journal, promotion: Mapping[str, Any] | None, uri: str, run_id: str, console: Console) -> bool:
-    """Carry out what was decided of a run's model, or decide it now; return False if that is not possible yet."""
-    if promotion is None or not is_waiting(promotion):
+    def _conclude(self, record: Journal, run: PastRun, run_id: str) -> bool:
+        """Carry out what was decided of a run's model, or decide it now; return False if that is not possible yet."""
+        promotion = run.result.promotion
+        if promotion is None or not is_waiting(promotion):
+            return True
+        self.is_deciding = True
+        try:
+            with place(run.path.parent, promotion["model"], self._console):
+                concluded = conclude(connect(self._uri), run.path, run_id, promotion, self._console)
+        except Exception as error:  # noqa: BLE001 - whatever the client raises; it goes on waiting
+            reason = str(error) if isinstance(error, JobError) else describe(error)
+            self._console.warning(f"published, but who is champion is not decided: {run.path.name}: {reason}")
+            return False
+        finally:
+            self.is_deciding = False
+        record.append("promotion", promotion=concluded)
         return True
-    directory = record.path.parent
-    try:
-        with place(directory.parent, promotion["model"], console):
-            concluded = conclude(connect(uri), directory, run_id, promotion, console)
-    except Exception as error:  # noqa: BLE001 - whatever the client raises; it goes on waiting
-        reason = str(error) if isinstance(error, JobError) else describe(error)
-        console.warning(f"published, but not decided: {directory.name}: {reason}")
-        return False
-    record.append("promotion", promotion=concluded)
-    return True
