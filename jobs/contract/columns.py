@@ -19,12 +19,12 @@ class Numbers:
 
     Parameters
     ----------
-    values : those of the sampled rows that have one, sorted, shape (n_values,), float32.
+    sample : the values of the sampled rows that have one, sorted, shape (n_values,), float32.
     missing : sampled rows without one.
     low, high : the least and the greatest value of all rows, NaN if there is none.
     """
 
-    values: np.ndarray
+    sample: np.ndarray
     missing: int
     low: float
     high: float
@@ -32,7 +32,7 @@ class Numbers:
     @property
     def n_rows(self) -> int:
         """Sampled rows."""
-        return len(self.values) + self.missing
+        return len(self.sample) + self.missing
 
     @classmethod
     def from_values(cls, values: np.ndarray, low: float, high: float) -> "Numbers":

@@ -141,12 +141,12 @@ def _test(before: Column, now: Column) -> _Found:
 
 def _test_numbers(before: Numbers, now: Numbers) -> _Found:
     """Test the values, and whether they are missing."""
-    edges = _edges(before.values)
+    edges = _edges(before.sample)
     index = statistics.psi(_bins(before, edges), _bins(now, edges))
-    found = statistics.kolmogorov_smirnov(before.values, now.values)
+    found = statistics.kolmogorov_smirnov(before.sample, now.sample)
     of_missing = False
     if before.missing + now.missing:
-        missing = statistics.chi_square(*(np.array([len(each.values), each.missing]) for each in (before, now)))
+        missing = statistics.chi_square(*(np.array([len(each.sample), each.missing]) for each in (before, now)))
         of_missing = missing.p_value < found.p_value
         smaller = missing if of_missing else found
         found = smaller._replace(p_value=min(1.0, 2 * smaller.p_value))
@@ -180,5 +180,5 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 def _bins(column: Numbers, edges: np.ndarray) -> np.ndarray:
     """Return the values up to each edge but above the one before, those above all edges, and those missing."""
-    places = np.searchsorted(column.values, np.sort(edges), side="right")
-    return np.append(np.diff(places, prepend=0, append=len(column.values)), column.missing)
+    places = np.searchsorted(column.sample, np.sort(edges), side="right")
+    return np.append(np.diff(places, prepend=0, append=len(column.sample)), column.missing)

@@ -84,7 +84,7 @@ class Profile:
             "names": list(self.columns),
             "columns": [_card(column) for column in every],
         }
-        numbers = [column.values for column in every if isinstance(column, Numbers)]
+        numbers = [column.sample for column in every if isinstance(column, Numbers)]
         categories = [column for column in every if isinstance(column, Categories)]
         np.savez(
             folder / NAME,
@@ -101,7 +101,7 @@ class Profile:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 card = json.loads(arrays["card"].tobytes())
                 if card["format"] != FORMAT:
                     return None
@@ -179,7 +179,7 @@ def _card(column: Column) -> dict[str, Any]:
     """Return what of a column is no array."""
     if isinstance(column, Numbers):
         ends = [None if np.isnan(end) else end for end in (column.low, column.high)]
-        return {"values": len(column.values), "missing": column.missing, "range": ends}
+        return {"values": len(column.sample), "missing": column.missing, "range": ends}
     return {"distinct": len(column.digests), "missing": column.missing, "names": list(column.names.items())}
 
 

@@ -30,9 +30,9 @@ NOTHING = Finding("none", 0.0, 1.0)
 
 
 def kolmogorov_smirnov(one: np.ndarray, other: np.ndarray) -> Finding:
-    """Compare two samples of numbers; shapes (n,) and (m,), without NaN.
+    """Compare two sorted samples of numbers; shapes (n,) and (m,), without NaN.
 
-    The statistic, of `scipy.stats.ks_2samp`, is the greatest distance of the empirical distribution functions. Its
+    The statistic is the greatest distance of the empirical distribution functions. Its
     p-value is exact for small samples: Hodges (1958), "The significance probability of the Smirnov two-sample test", Arkiv
     för Matematik 3, 469-486. For larger ones it is that of one sample of `n * m / (n + m)` values, rounded down, which
     rather errs on the safe side. With ties, as discrete columns have them, the p-value is too large, never too small.
@@ -43,13 +43,20 @@ def kolmogorov_smirnov(one: np.ndarray, other: np.ndarray) -> Finding:
     if not (n and m):
         return NOTHING
     if max(n, m) > EXACT_ROWS:
-        distance = float(stats.ks_2samp(one, other, method="asymp").statistic)
+        distance = _distance(one, other)
         return Finding("Kolmogorov-Smirnov", distance, float(stats.kstwo.sf(distance, max(1, n * m // (n + m)))))
     with warnings.catch_warnings():
         # A probability of 1 may come out as a little more; then the large samples' one is taken, which is 1 as well.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
         exact = stats.ks_2samp(one, other, method="exact")
     return Finding("Kolmogorov-Smirnov", float(exact.statistic), float(exact.pvalue))
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the statistic of `scipy.stats.ks_2samp`, without its checks, which take most of its time."""
+    values = np.concatenate([one, other])
+    shares = (np.searchsorted(each, values, side="right") / len(each) for each in (one, other))
+    return float(np.abs(np.subtract(*shares)).max())
 
 
 def chi_square(one: np.ndarray, other: np.ndarray) -> Finding:

@@ -153,7 +153,7 @@ def _counts(before: Column, now: Column) -> list[tuple[str, np.ndarray]]:
         digests = np.array(list(names), dtype=np.uint64)
         both = np.stack([before.counts_of(digests), now.counts_of(digests)], axis=1)
         return list(zip(map(name, names.values()), both, strict=True))
-    samples = [each.values for each in (before, now) if isinstance(each, Numbers)]
+    samples = [each.sample for each in (before, now) if isinstance(each, Numbers)]
     distinct = np.unique(np.concatenate(samples))
     ends = [np.searchsorted(each, distinct, side="right") - np.searchsorted(each, distinct) for each in samples]
     return list(zip(map(value, distinct.tolist()), np.stack(ends, axis=1), strict=True))
@@ -167,7 +167,7 @@ def middle(column: Numbers) -> str:
 
 def has_few_values(column: ColumnDrift) -> bool:
     """Tell whether the values of a column can be shown one by one."""
-    both = [each.values for each in (column.before, column.now) if isinstance(each, Numbers)]
+    both = [each.sample for each in (column.before, column.now) if isinstance(each, Numbers)]
     return not both or len(np.unique(np.concatenate(both))) <= MOST_SHARES
 
 
@@ -178,7 +178,7 @@ def missing_share(column: Column) -> float:
 
 def _median(column: Numbers) -> float:
     """Return the middle value, NaN if there is none."""
-    return float(column.values[len(column.values) // 2]) if len(column.values) else math.nan
+    return float(column.sample[len(column.sample) // 2]) if len(column.sample) else math.nan
 
 
 def value(number: float) -> str:

@@ -125,7 +125,7 @@ def _drift(k: int, column: ColumnDrift) -> Figure | None:
 
 def _histogram_edges(before: Numbers, now: Numbers) -> np.ndarray | None:
     """Return where bars begin and end, from the lowest to the highest percent of the values; None without finite ones."""
-    values = np.concatenate([before.values, now.values]).astype(np.float64)
+    values = np.concatenate([before.sample, now.sample]).astype(np.float64)
     finite = values[np.isfinite(values)]
     if not len(finite):
         return None
@@ -143,5 +143,5 @@ def _histogram_edges(before: Numbers, now: Numbers) -> np.ndarray | None:
 
 def _heights(column: Numbers, edges: np.ndarray) -> np.ndarray:
     """Return the share of all sampled rows in each bar."""
-    values = np.clip(column.values.astype(np.float64), edges[0], edges[-1])
+    values = np.clip(column.sample.astype(np.float64), edges[0], edges[-1])
     return np.histogram(values, edges)[0] / max(1, column.n_rows)
