@@ -11,7 +11,7 @@ MIB = 2**20
 WORK = ("read", "fit", "predict")
 """Steps of a job that the plain functions have, too; the rest of its wall time is overhead."""
 
-STEPS = ("import", "read", "fit", "predict", "evaluate", "save", "report", "publish")
+STEPS = ("import", "read", "split", "fit", "predict", "evaluate", "save", "report", "publish")
 
 
 @dataclass(frozen=True)

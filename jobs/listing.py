@@ -8,7 +8,7 @@ from jobs.console import Console, columns
 from jobs.errors import NoInputError
 from jobs.history import PastRun
 
-_COLUMNS = ("run", "pipeline", "data", "status", "accuracy", "tracking", "age")
+_COLUMNS = ("run", "pipeline", "data", "status", "accuracy", "promotion", "tracking", "age")
 _AGES = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -31,6 +31,7 @@ def _row(run: PastRun) -> tuple[str, ...]:
         Path(result.data["path"]).name,
         _status(run),
         "-" if accuracy is None else f"{accuracy:.4f}",
+        result.promotion["status"] if result.promotion else "-",
         str(result.tracking) if run.end else "-",
         age(time.time() - since / 1000),
     )

@@ -190,9 +190,6 @@ class Run:
         """Take what becomes of the model as a challenger; it is carried out when all of the run is in MLflow."""
         self.result.promotion = decision.to_json()
         self.record("promotion", promotion=self.result.promotion)
-        if decision.verdict != "promote":
-            word = "not promoted" if decision.verdict == "keep" else "not decided yet"
-            self.console.info(f"{word}: {decision.reason}")
         self.record("tags", tags=promotion.tags(self.result.promotion))
         self.record_metrics(0, promotion.points(self.result.promotion))
 

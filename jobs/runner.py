@@ -234,8 +234,13 @@ def _decide(run: Run, challenge: Challenge, y_pred: np.ndarray) -> Decision:
         if decision.verdict == "undecided":
             challenge.leave(y_pred)
     run.decide(decision)
-    if decision.verdict == "keep" and run.config.require_improvement and not run.result.reason:
-        run.reject(f"not promoted: {decision.reason}")
+    said = f"{'not promoted' if decision.verdict == 'keep' else 'not decided yet'}: {decision.reason}"
+    if run.result.status == "rejected" or decision.verdict == "promote":
+        return decision
+    if decision.verdict == "keep" and run.config.require_improvement:
+        run.reject(said)
+    else:
+        run.console.info(said)
     return decision
 
 

@@ -11,7 +11,7 @@ from jobs.errors import ConfigError, JobError, NoInputError, OutputError, Tracki
 from jobs.history import PastRun
 from jobs.journal import Journal
 from jobs.promotion.challenge import place
-from jobs.promotion.conclude import conclude, is_waiting
+from jobs.promotion.conclude import conclude, decide, is_waiting
 from jobs.signals import Stop
 from jobs.tracking import Patience, configure, configured_uri, connect, is_answering, without_password
 from jobs.tracking.answers import describe
@@ -153,7 +153,11 @@ class _Sender:
         self.is_deciding = True
         try:
             with place(run.path.parent, promotion["model"], self._console):
-                concluded = conclude(connect(self._uri), run.path, run_id, promotion, self._console)
+                client = connect(self._uri)
+                if promotion["verdict"] == "undecided":
+                    promotion = decide(client, run.path, promotion)
+                    record.append("promotion", promotion=promotion)
+                concluded = conclude(client, run.path, run_id, promotion, self._console)
         except Exception as error:  # noqa: BLE001 - whatever the client raises; it goes on waiting
             reason = str(error) if isinstance(error, JobError) else describe(error)
             self._console.warning(f"published, but who is champion is not decided: {run.path.name}: {reason}")

@@ -81,7 +81,7 @@ def test_the_first_champion(challenge: Challenge, data: Path, server: Server, tm
     assert (0, "promoted", None) == outcome(ended)
     promotion = ended.result["promotion"]
     assert (promotion["model"], promotion["version"], promotion["contract"]) == (tmp_path.name, "1", None)
-    assert promotion["reason"].startswith("better beyond chance: accuracy ")
+    assert promotion["reason"].startswith("better than always naming the most frequent class beyond chance (p = ")
     assert aliases(server, tmp_path.name) == {"champion": "1"}
     directory = Path(ended.result["run_directory"])
     assert json.loads((directory / "result.json").read_text()) == ended.result
@@ -101,7 +101,7 @@ def test_a_tie_is_no_improvement(challenge: Challenge, data: Path, server: Serve
     assert (0, "kept", "1") == outcome(tie)
     comparison = tie.result["promotion"]["comparison"]
     assert (comparison["gained"], comparison["lost"], comparison["p_better"]) == (0, 0, 1)
-    assert "not promoted: not better beyond chance" in tie.stderr
+    assert "not promoted: not better than version 1 beyond chance (p = 1): accuracy " in tie.stderr
     strict = challenge(data, *WEAK, "--require-improvement")
     assert (3, "kept", "1") == outcome(strict)
     assert (strict.result["status"], strict.result["reason"]) == (
@@ -152,7 +152,7 @@ def test_a_worse_challenger(
         tmp_path / "shuffled.csv", *WEAK, "--promote-if", "not-worse", "--min-gain", "-1", "--max-recall-drop", "1"
     )
     assert outcome(loose) == (0, "kept", "1")
-    assert loose.result["promotion"]["reason"].startswith("worse beyond chance")
+    assert loose.result["promotion"]["reason"].startswith("worse than version 1 beyond chance (p = ")
     assert aliases(server, tmp_path.name) == {"champion": "1"}
 
 
@@ -192,9 +192,7 @@ def test_a_champion_that_knows_the_holdout_is_not_compared(
     assert aliases(server, tmp_path.name) == {"champion": "3", "previous": "2"}
 
 
-def test_rows_that_have_come_do_not_move_the_others(
-    challenge: Challenge, digits: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_rows_that_have_come_do_not_move_the_others(challenge: Challenge, digits: pd.DataFrame, tmp_path: Path) -> None:
     """More data in another order: the champion has seen none of the holdout, and the comparison is fair."""
     less = write(digits[:1500], tmp_path / "less.csv")
     challenge(less, *WEAK)
@@ -396,3 +394,22 @@ def test_challengers_at_the_same_moment(data: Path, server: Server, tmp_path: Pa
     assert sorted(each["promotion"]["status"] for each in results) == ["kept", "kept", "kept", "promoted"]
     (champion,) = [each["promotion"]["version"] for each in results if each["promotion"]["status"] == "promoted"]
     assert aliases(server, tmp_path.name) == {"champion": champion}
+
+
+@pytest.mark.tensorflow
+def test_networks(mljobs_process: MLJobs, server: Server, tmp_path: Path) -> None:
+    """One more epoch is better; the champion is asked for the images of the same holdout, and the fit is not disturbed."""
+    images = load_digits()
+    np.savez(tmp_path / "digits.npz", images=images.images.astype(np.uint8), labels=images.target)
+    env = {"MLFLOW_TRACKING_URI": server.uri, "MLJOBS_MODEL_NAME": tmp_path.name, "MLJOBS_SPLIT": "stable"}
+
+    def train(epochs: int, *arguments: str) -> Ended:
+        return mljobs_process("train", "cnn", tmp_path / "digits.npz", "--param", f"epochs={epochs}", *arguments, **env)
+
+    first, better = train(1, "--promote"), train(3, "--promote")
+    assert [outcome(first), outcome(better)] == [(0, "promoted", None), (0, "promoted", "1")]
+    comparison = better.result["promotion"]["comparison"]
+    assert comparison["champion"] == pytest.approx(first.result["metrics"]["accuracy"])
+    alone = train(3, "--name", "alone")
+    assert alone.result["metrics"] == better.result["metrics"]
+    assert outcome(train(3, "--promote", "--require-improvement")) == (3, "kept", "2")

@@ -126,10 +126,8 @@ def drift_shortfall(config: JobConfig, drift: Drift | None) -> str:
 
 
 def _sentence(comparison: Comparison, other: str, word: str) -> str:
-    """Return the comparison in one sentence."""
+    """Return the comparison in one sentence; `word` is what it shows, if that is what was asked for."""
     p_value = comparison.p_worse if word in {"worse", "not worse"} else comparison.p_better
-    numbers = (
-        f"accuracy {comparison.challenger:.4f} against {comparison.champion:.4f} of {other} on the same "
-        f"{comparison.n_samples:,} rows, p = {p_value:.2g}"
-    )
-    return f"{word} beyond chance: {numbers}" if word else numbers
+    what = f"{word} than {other} beyond chance" if word else f"held against {other}"
+    accuracies = f"{comparison.challenger:.4f} against {comparison.champion:.4f}"
+    return f"{what} (p = {p_value:.2g}): accuracy {accuracies} on the same {comparison.n_samples:,} rows"

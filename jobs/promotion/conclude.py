@@ -35,17 +35,13 @@ def conclude(
     client : `mlflow.MlflowClient`.
     directory : the run directory.
     run_id : MLflow's.
-    promotion : the decision as the journal has it, waiting.
+    promotion : the decision as the journal has it, waiting to be carried out.
 
-    Raises
-    ------
-    JobError
-        It can't be made here and now, and goes on waiting. MLflow's client raises what it likes.
+    MLflow's client raises what it likes.
     """
     own = _version(client, run_id, promotion["model"])
-    is_late = promotion["verdict"] == "undecided" and own is not None
-    concluded = _carry_out(client, own, _decide(client, directory, promotion) if is_late else promotion)
-    registry.note(client, run_id, promotion_tags(concluded), points(concluded) if is_late else {})
+    concluded = _carry_out(client, own, promotion)
+    registry.note(client, run_id, promotion_tags(concluded), points(concluded))
     _say(concluded, console)
     shutil.rmtree(directory / WAITING, ignore_errors=True)
     return concluded
@@ -57,8 +53,7 @@ def _say(concluded: Mapping[str, Any], console: Console) -> None:
     if concluded["status"] == "kept":
         console.info(f"not promoted: {reason}")
         return
-    place_of = f" in place of version {concluded['champion']}" if concluded["champion"] else ""
-    console.info(f"promoted: version {concluded['version']} is champion of {model}{place_of}: {reason}")
+    console.info(f"promoted: champion of {model} is version {concluded['version']}, {reason}")
 
 
 def _version(client: Any, run_id: str, model: str) -> Version | None:
@@ -88,8 +83,16 @@ def _kept(promotion: Mapping[str, Any], reason: str) -> dict[str, Any]:
     return {**promotion, "status": "kept", "verdict": "keep", "reason": reason}
 
 
-def _decide(client: Any, directory: Path, promotion: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the decision that the job could not make, on the rows that it has left behind."""
+def decide(client: Any, directory: Path, promotion: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the decision that a job could not make, on the rows that it has left behind.
+
+    Whoever calls this writes it down before it is carried out: whoever is champion afterwards, that is how it was decided.
+
+    Raises
+    ------
+    JobError
+        It can't be made here and now, and goes on waiting. MLflow's client raises what it likes.
+    """
     run = history.open_run(directory)
     assert run is not None  # noqa: S101 - it has a decision in its journal
     config = JobConfig.from_json(run.start["config"])
@@ -102,9 +105,9 @@ def _decide(client: Any, directory: Path, promotion: Mapping[str, Any]) -> dict[
         entrant, y_pred = left_by(directory, promotion["model"])
         opponent = meet(champion, config, entrant, scratch / "champion")
     except (ConfigError, DataError, NoInputError) as error:
-        return _kept(promotion, str(error))
+        return {**_kept(promotion, str(error)), "status": QUEUED}
     decided = opponent.decide(config, entrant, y_pred, drift_shortfall(config, opponent.drift)).to_json()
     is_loose = config.promote_if != "better" and decided["verdict"] == "promote"
     if is_loose and champion and client.get_run(champion.run_id).info.start_time > run.start["time"]:
-        return _kept(decided, f"version {champion.version} is champion, and was trained later")
-    return decided
+        decided = _kept(decided, f"version {champion.version} is champion, and was trained later")
+    return {**decided, "status": QUEUED}

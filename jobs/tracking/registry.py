@@ -108,11 +108,11 @@ def pardon(client: Any, version: Version) -> None:
 
 
 def note(client: Any, run_id: str, tags: Mapping[str, str], points: Mapping[str, float]) -> None:
-    """Write tags and final metrics to a run."""
+    """Write tags to a run, and metrics that are not there yet."""
     from mlflow.entities import Metric, RunTag
 
-    now = journal.now()
-    metrics = [Metric(name, value, now, 0) for name, value in points.items()]
+    now, known = journal.now(), client.get_run(run_id).data.metrics
+    metrics = [Metric(name, value, now, 0) for name, value in points.items() if name not in known]
     client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
 
 
