@@ -107,6 +107,30 @@ def test_session_of_a_killed_job(mljobs: MLJobs, tmp_path: Path, monkeypatch: py
     assert documented_row.split()[1:-2] == row.split()[1:-2]
 
 
+@pytest.mark.server
+def test_sessions_of_promotions(mljobs_process: MLJobs, tmp_path: Path) -> None:
+    """First champion, better, worse, rollback, reproduce: what README shows is what is printed, line by line."""
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    env = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    _, exported, *trained, listed, rolled_back = session("$ export MLFLOW_TRACKING_URI").split("$ ")
+    assert exported.split()[1] == "MLFLOW_TRACKING_URI=sqlite:///mlflow.db"
+    assert len(trained) == 3
+    for shown in trained:
+        ended = mljobs_process(*shown.partition(" >")[0].split()[1:], **env)
+        assert shown.endswith(f"\n{ended.exit_code}\n")
+        assert steady(shown) == steady(ended.stderr)
+    rows = [row.split()[1:-2] for row in listed.splitlines()[2:]]
+    assert rows == [row.split()[1:-2] for row in mljobs_process("runs").stdout.splitlines()[1:]]
+    assert rolled_back.splitlines()[1] == mljobs_process("rollback", "random-forest", **env).stdout.strip()
+    ended = mljobs_process("reproduce", sorted((tmp_path / "runs").glob("2*"))[1])
+    _, *shown_rows, code = session("$ mljobs reproduce").splitlines()
+    changing = ("code", "commit", "python", "threads", "machine")
+    kept = [row.split() for row in shown_rows if not re.match(r"\d\d:\d\d:", row) and not row.startswith(changing)]
+    actual = [row.split() for row in ended.stdout.splitlines() if not row.startswith(changing)]
+    assert kept == actual
+    assert int(code) == ended.exit_code
+
+
 def steady(text: str) -> list[str]:
     """Return the log lines without times, names of runs and folders, and how far a fit is."""
     lines = (re.sub(r"\d+T\S+-\w{6}\b", "RUN", line) for line in without_times(text))
