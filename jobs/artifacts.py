@@ -27,6 +27,9 @@ class Artifact:
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-(.+)-[0-9a-f]{6}")
 _RESERVE = 1 << 16
 
+AGAIN = ".reproduce-"
+"""How the name of a folder begins in which a run is trained again, aside."""
+
 
 class RunDirectory:
     """The folder of one run; `scratch` in it is the place for what is not finished.

@@ -12,7 +12,7 @@ import click
 from jobs import __version__, signals
 from jobs.config import JobConfig, parse_age
 from jobs.console import Console, LogFormat, give_up
-from jobs.errors import ExitCode, JobError
+from jobs.errors import ExitCode, JobError, StopError
 
 if TYPE_CHECKING:
     from jobs.result import Result
@@ -283,7 +283,7 @@ def _exit_on_error(work: Callable[[], None]) -> None:
     """Turn a foreseen error into its sentence and exit code."""
     try:
         work()
-    except JobError as error:
+    except (JobError, StopError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
 

@@ -111,8 +111,8 @@ class JobConfig:
             raise ConfigError(f"--test-size must be between 0 and 1 (both excluded), got {self.test_size}")
         if not 0 <= self.random_state < 2**32:
             raise ConfigError(f"--random-state must be from 0 to 4294967295, got {self.random_state}")
-        if self.model_name is not None and (not self.model_name.strip() or set(self.model_name) & set("/:")):
-            raise ConfigError(f"--model-name must not be blank nor contain / or :, got {self.model_name!r}")
+        if self.model_name is not None:
+            check_model_name(self.model_name)
         if self.name is not None and not (_NAME.fullmatch(self.name) and len(self.name) <= _MOST_OF_NAME):
             raise ConfigError(
                 f"--name must be of letters, digits, `_`, `-` and, but not first, `.`, {_MOST_OF_NAME} at most, got {self.name!r}"
@@ -172,6 +172,12 @@ class JobConfig:
         fit = re.sub(r"[^A-Za-z0-9_.-]+|^\.+", "_", name)[:_MOST_OF_NAME]
         # Else files would meet that differ only in what a name can't hold.
         return fit if fit == name else f"{fit}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:6]}"
+
+
+def check_model_name(name: str) -> None:
+    """Raise ConfigError for a name that no registered model can have."""
+    if not name.strip() or set(name) & set("/:"):
+        raise ConfigError(f"--model-name must not be blank nor contain / or :, got {name!r}")
 
 
 def parse_age(option: str, text: str) -> float:

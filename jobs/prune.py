@@ -8,7 +8,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from jobs import checkpoint, history, journal
-from jobs.artifacts import job_of
+from jobs.artifacts import AGAIN, job_of
 from jobs.console import Console
 from jobs.errors import ConfigError, NoInputError, OutputError
 from jobs.history import PastRun
@@ -18,6 +18,7 @@ from jobs.tracking.models import Registry
 _ASIDE = ".pruned-"
 """Before the name of a run directory that is being removed: it is none any more."""
 
+_DAY = 86_400
 _MEGABYTE = 1_000_000
 
 
@@ -49,8 +50,7 @@ def prune(
         raise ConfigError("give --keep, --older-than, or both: runs that are beyond both are removed")
     if not runs_dir.is_dir():
         raise NoInputError(f"{runs_dir} is no folder of runs")
-    for left in runs_dir.glob(f"{_ASIDE}*"):  # by one that was killed
-        shutil.rmtree(left, ignore_errors=True)
+    _clean(runs_dir)
     registry = Registry()
     removed = 0
     for run in _old(runs_dir, console, keep or 0, older_than or 0):
@@ -64,6 +64,14 @@ def prune(
         removed += size
         console.info(f"{'would remove' if dry_run else 'removed'} {run.path.name}")
     console.info(f"{'would free' if dry_run else 'freed'} {removed / _MEGABYTE:,.1f} MB")
+
+
+def _clean(runs_dir: Path) -> None:
+    """Remove what was left by processes that were killed: half removed runs, and what was trained again for a day at least."""
+    yesterday = time.time() - _DAY
+    again = (each for each in runs_dir.glob(f"{AGAIN}*") if each.stat().st_mtime < yesterday)
+    for left in (*runs_dir.glob(f"{_ASIDE}*"), *again):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _old(runs_dir: Path, console: Console, keep: int, older_than: float) -> Iterator[PastRun]:

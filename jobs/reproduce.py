@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs import history, journal, keys, pipelines, provenance, resources
-from jobs.artifacts import cannot_write
+from jobs import history, journal, keys, pipelines, provenance, resources, signals
+from jobs.artifacts import AGAIN, cannot_write
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
 from jobs.console import Console, columns
@@ -107,7 +107,11 @@ def reproduce(request: Request, runs_dir: Path, console: Console) -> Reproductio
         )
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".reproduce-", dir=runs_dir) as scratch:
+        with (
+            tempfile.TemporaryDirectory(prefix=AGAIN, dir=runs_dir) as scratch,
+            signals.watched() as stop,
+            stop.interrupts(),
+        ):
             results = list(_results(config, recorded, Path(scratch), console, trust_pickle=request.trust_pickle))
     except OSError as error:
         raise OutputError(cannot_write(runs_dir, error)) from error
@@ -148,9 +152,13 @@ def _from_mlflow(run_id: str) -> Recorded:
 
 def _recorded(name: str, tags: Mapping[str, str], metrics: Mapping[str, float], model: str) -> Recorded:
     """Return the record of a run; raise ConfigError if it is of a version that kept too little."""
-    if "mljobs.config" not in tags:
-        raise ConfigError(f"{name} does not say by which settings it was made: it has no tag mljobs.config")
-    return Recorded(JobConfig.from_json(json.loads(tags["mljobs.config"])), tags, metrics, model)
+    try:
+        config = JobConfig.from_json(json.loads(tags["mljobs.config"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{name} does not say by which settings it was made (its tag mljobs.config): {error!r}"
+        ) from None
+    return Recorded(config, tags, metrics, model)
 
 
 def _inputs(config: JobConfig, recorded: Recorded) -> Iterator[Fact]:

@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +133,20 @@ def test_what_has_no_result(mljobs: MLJobs, tmp_path: Path) -> None:
     for run in (failed, tmp_path / "empty", "nothing"):
         ended = mljobs("reproduce", run)
         assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (66, "", 1)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_nothing_behind(cancer: Path, mljobs: MLJobs, tmp_path: Path, number: int, code: int) -> None:
+    """The folder in which it was trained again is gone."""
+    run = Path(mljobs("train", "random-forest", cancer, "--param", "n_estimators=2000").result["run_directory"])
+    command = [sys.executable, "-m", "jobs", "reproduce", str(run), "--runs-dir", str(tmp_path / "aside")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        while not list(tmp_path.glob("aside/.reproduce-*/checkpoint/trees-from-0.skops")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+    assert list((tmp_path / "aside").iterdir()) == []
 
 
 @pytest.mark.server

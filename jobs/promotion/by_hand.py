@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs import history
+from jobs.config import check_model_name
 from jobs.console import Console
 from jobs.errors import ConfigError, JobError, NoInputError, TrackingError
 from jobs.promotion.challenge import place
@@ -53,6 +54,7 @@ def rollback(model: str, runs_dir: Path, console: Console) -> str:
     TrackingError
         The server does not answer.
     """
+    check_model_name(model)
     client = _client()
     with place(runs_dir, model, console):
         new, old = _ask(lambda: registry.roll_back(client, model))

@@ -191,6 +191,31 @@ def test_exit_code_passes_through(stack: Stack, job: str, file: str, expected: E
     assert run["info"]["status"] == ("FINISHED" if expected is ExitCode.OK else "FAILED")
 
 
+@pytest.mark.parametrize(
+    ("job", "file", "weak"),
+    [("random-forest", "mock_data.csv", "n_estimators=3"), ("cnn", "mock_data.npz", "epochs=1")],
+)
+def test_a_champion_and_its_challenger(stack: Stack, job: str, file: str, weak: str) -> None:
+    """Promoted, held against each other, rolled back and had again, all in locked-down containers on one volume."""
+
+    def challenge(*arguments: str) -> Ended:
+        model = ("--promote", "--split", "stable", "--model-name", f"champion-of-{job}")
+        return stack.compose("run", "--rm", job, f"/data/{file}", *model, *arguments)
+
+    def mljobs(*arguments: str) -> Ended:
+        return stack.compose("run", "--rm", "--entrypoint", "mljobs", job, *arguments)
+
+    first, better = challenge("--param", weak), challenge()
+    assert [each.result["promotion"]["status"] for each in (first, better)] == ["promoted", "promoted"], better.stderr
+    worse = challenge("--param", weak, "--require-improvement")
+    assert (worse.exit_code, worse.result["promotion"]["champion"]) == (ExitCode.REJECTED, "2")
+    back = mljobs("rollback", f"champion-of-{job}")
+    assert (back.exit_code, "version 1 is champion" in back.stdout) == (ExitCode.OK, True), back.stderr
+    again = mljobs("reproduce", better.result["run_directory"])
+    assert (again.exit_code, "NO" in again.stdout.split()) == (ExitCode.OK, False), again.stdout
+    assert mljobs("reproduce", better.result["run_id"]).exit_code == ExitCode.OK
+
+
 def test_run_directories_are_kept(stack: Stack) -> None:
     """The runs of all jobs are in one volume, to be listed or published again."""
     ended = stack.compose("run", "--rm", "--no-deps", "--entrypoint", "ls", "cnn", "/runs")
