@@ -13,9 +13,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from test_contract import images, profile, table
 
-from jobs.evaluation import Evaluation
-from jobs.report import Gate, Report, view
+from jobs.contract.drift import Drift
+from jobs.evaluation import Evaluation, Metric
+from jobs.evaluation.comparison import Comparison
+from jobs.evaluation.duplicates import Duplicates
+from jobs.report import Decision, Gate, Report, promoting, view
 from jobs.report.markdown import escape
 
 EVIL = '<script>alert("1")</script>'
@@ -101,7 +105,82 @@ def rejected() -> Report:
     )
 
 
+def compare(gained: int, lost: int, n: int) -> Comparison:
+    """Compare two models of which each alone is right on so many rows, both on half of the others."""
+    y_true = np.arange(n) % 3
+    ours, theirs = (np.where(np.arange(n) % 2, y_true, 9) for _ in range(2))
+    ours[:gained], theirs[:gained] = y_true[:gained], 9
+    ours[-lost or n :], theirs[-lost or n :] = 9, y_true[-lost or n :]
+    return Comparison.from_predictions(y_true, ours, theirs)
+
+
+def drifting(n_columns: int = 1) -> Drift:
+    """Return the drift of numbers, few and many, text with a hostile new value, gaps, a constant, infinity, and labels."""
+    rng = np.random.default_rng(0)
+    n = 400
+    before = {f"{EVIL} {k}": rng.normal(size=n) for k in range(n_columns)}
+    now = {name: values * 3 + 50_000 for name, values in before.items()}
+    before |= {"stars": rng.integers(1, 6, n), "text": ["a", "b"] * 200, "gaps": [1.0] * n, "constant": [2.0] * n}
+    now |= {
+        "stars": [5] * n,
+        "text": ["a", EVIL * 9, "c", "d"] * 100,
+        "gaps": [1.0, np.nan] * 200,
+        "constant": [3.0] * n,
+    }
+    before |= {"huge": rng.normal(size=n) * 1e37, "infinite": [np.inf, 1.0] * 200, "same": [1.0] * n}
+    now |= {"huge": rng.normal(size=n) * 1e38, "infinite": [-np.inf, np.inf] * 200, "same": [1.0] * n}
+    labels = [["u", "v"] * 200, ["u", "u", "u", "v"] * 100]
+    profiles = [profile(table(columns, y=y)) for columns, y in zip((before, now), labels, strict=True)]
+    return Drift.between(*profiles, alpha=0.05)
+
+
+def darker() -> Drift:
+    """Return the drift of images."""
+    pixels = np.random.default_rng(0).integers(50, 250, (300, 4, 4, 3), dtype=np.uint8)
+    return Drift.between(profile(images(pixels)), profile(images(pixels - 50)), alpha=0.05)
+
+
+def kept() -> Report:
+    """Return the report of a challenger that is no better, on data that have drifted."""
+    return Report(
+        title="random-forest: train on houses.csv",
+        status="finished",
+        evaluation=evaluate(["no", "yes"], n=1000),
+        decision=Decision("houses", "keep", "version 3", f"better than {EVIL}", "not better beyond chance: p = 0.09"),
+        comparison=compare(40, 28, 1000),
+        drift=drifting(30),
+        duplicates=Duplicates(12, Metric(0.912, 0.893, 0.928)),
+    )
+
+
 REPORTS = {
+    "kept": kept,
+    "promoted": lambda: Report(
+        "two",
+        "finished",
+        evaluate([False, True], n=500),
+        decision=Decision("two", "promote", "version 7", "always", "because"),
+        comparison=compare(60, 20, 500),
+        drift=darker(),
+        duplicates=Duplicates(0, Metric(0.9, 0.8, 1.0)),
+    ),
+    "first": lambda: Report(
+        "first",
+        "finished",
+        evaluate(["a", "b"], n=200),
+        decision=Decision(EVIL, "promote", None, "better than guessing", "better"),
+        comparison=compare(60, 0, 200),
+        drift=Drift.between(*[profile(table({"n": np.arange(50.0)}))] * 2, alpha=0.05),
+        duplicates=Duplicates(1, Metric(0.9, 0.8, 1.0)),
+    ),
+    "undecided": lambda: Report(
+        "few",
+        "finished",
+        evaluate(["a", "b"], n=4),
+        decision=Decision("m", "undecided", None, "", "the server is away"),
+        duplicates=Duplicates(4, None),
+    ),
+    "compared": lambda: Report("compared", "rejected", evaluate(["a", "b"], n=30), comparison=compare(0, 0, 30)),
     "ten": ten_classes,
     "rejected": rejected,
     "two": lambda: Report("two", "finished", evaluate([False, True]), importances={"only": 0.0}),
@@ -187,6 +266,14 @@ def test_all_three_have_the_same_numbers(report: Report) -> None:
         by_header = {table[0][0]: table[1:] for table in tables}
         assert metrics == [row[1:4] for row in by_header["Metric"]]
         assert {tuple(row[:4]) for row in by_header["Class"]} <= classes
+        if content["comparison"]:
+            said = content["comparison"]
+            expected = [number(said["challenger"]), number(said["champion"]), f"{said['gain']:+.4f}"]
+            expected += [f"{said['gained']}", f"{said['lost']}"]
+            assert expected == [row[1] for row in by_header["Comparison"][:5]]
+        if content["drift"] and content["drift"]["alarms"]:
+            alarming = [[view.name(each["column"]), f"{each['psi']:.4f}"] for each in content["drift"]["alarming"]]
+            assert alarming[:20] == [row[:2] for row in by_header["Column"]]
         gates = [[f"{gate['least']:.8g}", gate["passed"]] for gate in content["gates"]]
         assert gates == [[row[1], row[3] == "yes"] for row in by_header.get("Gate", [])]
 
@@ -357,3 +444,131 @@ def test_nothing_heavy_is_imported_before_a_page_is_made() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     code = "import sys, test_report; test_report.ten_classes().html(); sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parent).returncode == 0
+
+
+def test_the_decision_comes_before_the_metrics() -> None:
+    """Whether it was promoted, why, by which rule and by which numbers is what an operator reads first."""
+    report = kept()
+    for text in (report.html(), report.markdown()):
+        places = [
+            text.index(each)
+            for each in (
+                "Not promoted",
+                "Version 3 stays the champion of houses.",
+                "Reason: not better",
+                "Rule: better than",
+            )
+        ]
+        places += [text.index(each) for each in ("a gain of 1.2 points", "This holdout can detect", "Metrics")]
+        assert sorted(places) == places
+    assert {"verdict": "keep", "champion": "version 3"}.items() <= json.loads(report.json())["decision"].items()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "champion", "headline", "sentence"),
+    [
+        ("promote", "version 3", "Promoted", "This model is the champion of m now, in the place of version 3."),
+        ("promote", None, "Promoted", "This model is the champion of m now, the first one."),
+        ("keep", "version 3", "Not promoted", "Version 3 stays the champion of m."),
+        ("keep", None, "Not promoted", "m has no champion yet."),
+        (
+            "undecided",
+            "version 3",
+            "Not decided yet",
+            "Whether this model becomes the champion of m is decided later, on the same rows.",
+        ),
+    ],
+)
+def test_who_is_champion_is_said(verdict: str, champion: str | None, headline: str, sentence: str) -> None:
+    """Each outcome has its words."""
+    decision = Decision("m", verdict, champion, "", "")  # type: ignore[arg-type]
+    assert (headline, sentence) == promoting.headline(decision)
+
+
+def test_what_the_holdout_can_show_is_always_said(report: Report) -> None:
+    """Once, whether or not models were compared; with a comparison also what it is likely to show."""
+    for text in (report.html(), report.markdown()):
+        assert 1 == text.count("This holdout can detect ")
+        assert (report.comparison is not None) == ("found in 80% of cases" in text)
+
+
+def test_what_the_holdout_can_show_in_numbers() -> None:
+    """Five rows of a thousand are half a point; of four rows nothing can be learnt."""
+    said = promoting.detectable(Report("r", "finished", evaluate(["a", "b"], n=1000)))
+    assert said == (
+        "This holdout can detect a gain of 0.5 points at best: 5 rows that only the new model has right, and none that only "
+        "the other has (one-sided test at level 0.05)."
+    )
+    assert promoting.detectable(Report("r", "finished", evaluate(["a", "b"], n=4))) == (
+        "This holdout can detect no gain at all: it has too few rows for the level 0.05."
+    )
+    assert kept().json().count('"least_gain": 0.005') == 2
+
+
+def test_a_first_model_is_compared_with_guessing() -> None:
+    """The other side is named for what it is, and has no recall that could fall."""
+    text = REPORTS["first"]().markdown()
+    assert "always answering the most frequent class on" in text
+    assert "Accuracy of the most frequent class" in text
+    assert "Worst fall of recall" not in text
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (None, ""),
+        (Duplicates(0, Metric(0.9)), ""),
+        (
+            Duplicates(1, Metric(0.9, 0.85, 0.95)),
+            "1 of the 300 held-out rows is a row that was trained on too, with the very same features. On the others the model is right on 90.0% (95% interval 85.0% to 95.0%).",
+        ),
+        (
+            Duplicates(300, None),
+            "300 of the 300 held-out rows are rows that were trained on too, with the very same features: the accuracy says nothing of rows that are new to the model.",
+        ),
+    ],
+)
+def test_duplicates_are_said_where_there_are_any(found: Duplicates | None, sentence: str) -> None:
+    """How many, and the accuracy without them."""
+    assert sentence == promoting.duplicates(found, 300)
+
+
+def test_drifting_columns_are_told_and_drawn() -> None:
+    """The table names twenty, the worst first, with what has changed; twelve are drawn; JSON has all."""
+    report = kept()
+    page = Page(report.html())
+    (drift,) = (table for table in page.tables if table[0][0] == "Column")
+    content = json.loads(report.json())["drift"]
+    assert (20, 37) == (len(drift) - 1, content["alarms"])
+    assert content["alarms"] == len(content["alarming"])
+    assert "17 more are in metrics.json" in report.html()
+    assert 12 == report.html().count("<span>now</span>")
+    changes = {row[0]: row[4] for row in drift[1:]}
+    assert "median from 2 to 3; range from (2 to 2) to (3 to 3)" == changes["constant"]
+
+
+def test_what_has_changed_is_said_by_kind() -> None:
+    """Gaps, new and lost values, shares and ranges in words; nothing about columns that are the same."""
+    text = Report("r", "finished", evaluate(["a", "b"]), drift=drifting()).markdown()
+    for words in (
+        "missing from 0.0% to 50.0%; median from 1 to 1",
+        "gone: b (50.0%)",
+        "u from 50.0% to 75.0%; v from 50.0% to 25.0%",
+        "8 of 9 columns differ from the contract's data by more than chance",
+    ):
+        assert words in text
+    assert "| same" not in text
+
+
+def test_a_page_with_drift_is_small() -> None:
+    """Twelve drawings of drift and all the rest take less than 150 kB."""
+    assert len(kept().html().encode()) < 150_000
+
+
+def test_data_that_have_not_changed_are_said_to_look_alike() -> None:
+    """No alarm is one sentence, without a table or a drawing."""
+    report = REPORTS["first"]()
+    assert (
+        "The data look like those of the contract: none of 2 columns differs by more than chance." in report.markdown()
+    )
+    assert "What has changed" not in report.html()

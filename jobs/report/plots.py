@@ -106,7 +106,7 @@ def histogram(name: str, alt: str, edges: np.ndarray, before: np.ndarray, now: n
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.08 * max(before.max(), now.max())))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter("{x:.4g}")
+        axes.xaxis.set_major_formatter("{x:.6g}")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
     return _svg(name, alt, (3.6, 2.0), draw, layout="constrained")
