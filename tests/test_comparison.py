@@ -1,5 +1,6 @@
 """Two models on the same rows: what differs, whether that can be chance, and what the rows could show at all."""
 
+import itertools
 import json
 import math
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.evaluation import paired
 from jobs.evaluation.comparison import Comparison, least_gain, likely_gain
 
 
@@ -141,6 +143,64 @@ def test_likely_gain_is_near_the_textbooks_approximation() -> None:
     gain = float(likely_gain(n, int(n * share), 0.05))
     power = (gain * math.sqrt(n) - 1.6449 * math.sqrt(share)) / math.sqrt(share - gain**2)
     assert pytest.approx(0.8416, abs=0.03) == power
+
+
+def of_groups(nets: list[int], **options: Any) -> Comparison:
+    """Compare models on groups of 5 rows each, of which so many are gained (or, if negative, lost)."""
+    ours = np.concatenate([[k < net for k in range(5)] for net in nets])
+    theirs = np.concatenate([[k < -net for k in range(5)] for net in nets])
+    return Comparison.from_predictions(
+        np.ones(len(ours), np.bool_), ours, theirs, groups=np.repeat(np.arange(len(nets)), 5), **options
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=9))
+def test_groups_change_their_signs_together(nets: list[int]) -> None:
+    """The p-values are those of trying all ways in which the models could have changed places group by group."""
+    found = of_groups(nets)
+    sums = [np.dot(signs, nets) for signs in itertools.product((1, -1), repeat=len(nets))]
+    assert pytest.approx(np.mean(np.array(sums) >= sum(nets))) == found.p_better
+    assert pytest.approx(np.mean(np.array(sums) <= sum(nets))) == found.p_worse
+    assert (len(nets), 5 * len(nets)) == (found.n_groups, found.n_samples)
+    assert found.low <= found.gain <= found.high
+
+
+def test_a_row_by_itself_is_a_group() -> None:
+    """Groups of one row change nothing."""
+    rng = np.random.default_rng(0)
+    y_true, ours, theirs = rng.integers(0, 2, (3, 300))
+    names = np.array([f"row {k}" for k in rng.permutation(300)], dtype=object)
+    one, other = (Comparison.from_predictions(y_true, ours, theirs, groups=each) for each in (None, names))
+    assert (one.p_better, one.p_worse, one.inflation) == (other.p_better, other.p_worse, other.inflation)
+    assert pytest.approx((one.low, one.high), abs=0.01) == (other.low, other.high)
+    assert 300 == one.n_groups == other.n_groups
+
+
+def test_a_row_that_is_there_many_times_is_no_more_than_one() -> None:
+    """Ten rows, one of them a hundred times: it alone does not make a better model."""
+    is_right = np.repeat([1, 0], [100, 9])
+    rows = np.repeat(np.arange(10, dtype=np.uint64), [100] + [1] * 9)
+    found = Comparison.from_predictions(np.ones(109, np.int64), is_right, is_right * 0, groups=rows)
+    assert pytest.approx((0.5, 1.0, 100.0, 10)) == (found.p_better, found.p_worse, found.inflation, found.n_groups)
+    assert found.low < 0 < found.gain
+    assert Comparison.from_predictions(np.ones(109, np.int64), is_right, is_right * 0).p_better < 1e-20
+
+
+def test_groups_make_the_likely_gain_larger() -> None:
+    """What varies like fewer rows shows what fewer rows show."""
+    found = of_groups([5, -5, 0, 0, 0, 0, 0, 0] * 20)
+    assert 5.0 == found.inflation
+    assert likely_gain(160, 40, 0.05) == found.likely_gain
+
+
+def test_very_many_rows_in_groups_are_tested_by_the_normal_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives nearly what the exact test gives."""
+    nets = np.random.default_rng(0).integers(-5, 6, 3000).tolist()
+    exact = of_groups(nets)
+    monkeypatch.setattr(paired, "MOST_EXACT", 0)
+    nearly = of_groups(nets)
+    assert pytest.approx((exact.p_better, exact.p_worse), abs=0.01) == (nearly.p_better, nearly.p_worse)
 
 
 def test_many_rows_cost_no_more_than_few() -> None:

@@ -572,3 +572,11 @@ def test_data_that_have_not_changed_are_said_to_look_alike() -> None:
         "The data look like those of the contract: none of 2 columns differs by more than chance." in report.markdown()
     )
     assert "What has changed" not in report.html()
+
+
+def test_groups_of_rows_are_told() -> None:
+    """Where rows belong together the table says how many groups there are; else there is no such line."""
+    y_true = np.arange(40) % 2
+    found = Comparison.from_predictions(y_true, y_true, 1 - y_true, groups=np.arange(40) // 4)
+    assert "| Groups of rows" in Report("r", "finished", evaluate(["a", "b"], n=40), comparison=found).markdown()
+    assert "Groups of rows" not in kept().markdown()

@@ -86,6 +86,24 @@ def test_no_better_model_is_promoted_at_most_at_alpha(
     assert covered >= least(1 - 2 * ALPHA, pairs)
 
 
+@pytest.mark.parametrize(("n_groups", "mean_size"), [(100, 10), (300, 4)])
+def test_rows_that_belong_together_promote_no_more(n_groups: int, mean_size: int, figure: Figure) -> None:
+    """Where a group's rows are all alike, only the test of groups keeps to alpha; the figure of the plain one says why."""
+    rng, pairs = np.random.default_rng(9), 300
+    grouped = plain = 0
+    for _ in range(pairs):
+        sizes = rng.geometric(1 / mean_size, n_groups)
+        wrong = rng.random((2, n_groups)) < 0.1
+        challenger, champion = np.repeat(wrong.astype(np.int64), sizes, axis=1)
+        groups, y_true = np.repeat(np.arange(n_groups), sizes), np.zeros(sizes.sum(), np.int64)
+        found = Comparison.from_predictions(y_true, challenger, champion, alpha=ALPHA, groups=groups)
+        grouped += found.p_better <= ALPHA
+        plain += Comparison.from_predictions(y_true, challenger, champion, alpha=ALPHA).p_better <= ALPHA
+    figure("p_better <= alpha", grouped / pairs)
+    figure("if each row were by itself", plain / pairs)
+    assert grouped / pairs <= most(ALPHA, pairs) < plain / pairs
+
+
 @pytest.mark.parametrize(("accuracy", "disagreement"), [(0.9, 0.05), (0.85, 0.1), (0.7, 0.2), (0.6, 0.3)])
 def test_two_points_on_five_thousand_rows_are_seen(accuracy: float, disagreement: float, figure: Figure) -> None:
     """A challenger that is better by 2 points is promoted in at least 80 % of cases, up to a disagreement of 30 %.

@@ -7,9 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from jobs.evaluation import paired
 from jobs.evaluation.ranking import Label
-
-RESAMPLES = 10_000
 
 POWER = 0.8
 """How often `likely_gain` would be found: the usual power of a planned study."""
@@ -71,12 +70,13 @@ class Comparison:
     gained, lost : rows that only the challenger, or only the champion, has right.
     gain : difference of the accuracies, the champion's subtracted.
     low, high : interval of the gain at level `1 - 2 * alpha`, so that each end is as sure as a one-sided test.
-    p_better : how often `gained` of the rows that only one has right, or more, would be the challenger's if neither were
-        better; of no such row 1.
-    p_worse : likewise how often `lost` or more would be the champion's.
+    p_better : how often chance would give the challenger so much more than the champion, or more, if neither were better.
+    p_worse : likewise the champion.
     recall_drop : the worst class's fall of recall, the challenger's subtracted from the champion's, at least 0.
     recall_class : its label, None if no class's recall fell.
     recall_rows : rows of that class, 0 if there is none.
+    n_groups : groups of rows that belong to each other; `n_samples` if each is by itself.
+    inflation : how many times more the gain varies than if each row were by itself.
     """
 
     n_samples: int
@@ -93,28 +93,29 @@ class Comparison:
     recall_drop: float
     recall_class: Label | None
     recall_rows: int
+    n_groups: int
+    inflation: float
 
     @classmethod
-    def from_predictions(
+    def from_predictions(  # noqa: PLR0913 - three arrays and what they are to be read by
         cls,
         y_true: np.ndarray,
         challenger: np.ndarray,
         champion: np.ndarray,
         *,
+        groups: np.ndarray | None = None,
         alpha: float = 0.05,
         random_state: int = 42,
     ) -> Self:
-        """Compare two models' predictions.
-
-        The p-values are those of the one-sided exact test of McNemar (1947), "Note on the sampling error of the difference
-        between correlated proportions or percentages", Psychometrika 12, 153-157: of the rows that only one model has
-        right, each is the challenger's with probability 1/2 if neither is better. For the interval see `_interval`.
+        """Compare two models' predictions; for the tests and the interval see `jobs.evaluation.paired`.
 
         Parameters
         ----------
         y_true : labels, shape (n_samples,), int64, bool or str.
         challenger, champion : predicted labels, shape (n_samples,); of any dtype, a label that is not of the kind of
             `y_true` is wrong. For lack of a champion: the same label for all rows, the most frequent one of the training.
+        groups : what each row belongs to, shape (n_samples,): rows of a group, such as those of a person or those that are
+            there many times, say one thing together, not many. None if each row is by itself.
         alpha : level of the tests, above 0, at most 0.5.
         random_state : seed of the bootstrap.
 
@@ -123,8 +124,6 @@ class Comparison:
         ValueError
             If there are no rows, or not as many predictions.
         """
-        from scipy import stats
-
         if not (len(y_true) == len(challenger) == len(champion) > 0):
             message = (
                 f"as many predictions as labels, at least one: got {len(y_true)}, {len(challenger)}, {len(champion)}"
@@ -132,26 +131,29 @@ class Comparison:
             raise ValueError(message)
         n = len(y_true)
         ours, theirs = (np.broadcast_to(y_true == predicted, n) for predicted in (challenger, champion))
-        gained, lost = int(np.sum(ours & ~theirs)), int(np.sum(theirs & ~ours))
-        low, high = _interval(n, gained, lost, alpha, random_state)
-        disagreeing = gained + lost
-        p_better, p_worse = (
-            float(stats.binomtest(rows, disagreeing, alternative="greater").pvalue) if disagreeing else 1.0
-            for rows in (gained, lost)
-        )
+        change = ours.astype(np.int8) - theirs
+        kinds = paired.Groups.of(change, groups)
+        gained, lost = int(np.sum(change > 0)), int(np.sum(change < 0))
+        low, high = paired.interval(kinds, alpha, random_state)
+        p_better, p_worse = paired.p_values(kinds)
+        recall_drop, recall_class, recall_rows = _worst_fall(y_true, -change)
         return cls(
-            n,
-            alpha,
-            float(np.mean(ours)),
-            float(np.mean(theirs)),
-            gained,
-            lost,
-            (gained - lost) / n,
-            low,
-            high,
-            p_better,
-            p_worse,
-            *_worst_fall(y_true, ours, theirs),
+            n_samples=n,
+            alpha=alpha,
+            challenger=float(np.mean(ours)),
+            champion=float(np.mean(theirs)),
+            gained=gained,
+            lost=lost,
+            gain=(gained - lost) / n,
+            low=low,
+            high=high,
+            p_better=p_better,
+            p_worse=p_worse,
+            recall_drop=recall_drop,
+            recall_class=recall_class,
+            recall_rows=recall_rows,
+            n_groups=int(kinds.counts.sum()),
+            inflation=kinds.inflation,
         )
 
     @property
@@ -161,8 +163,12 @@ class Comparison:
 
     @property
     def likely_gain(self) -> float | None:
-        """The true gain found in `POWER` of the cases, if models disagree on as many rows as these two do."""
-        return likely_gain(self.n_samples, self.gained + self.lost, self.alpha)
+        """The true gain found in `POWER` of the cases, if models disagree on as many rows as these two do.
+
+        Rows that belong to each other count as the fewer that vary as much by themselves.
+        """
+        rows, disagreeing = (round(each / self.inflation) for each in (self.n_samples, self.gained + self.lost))
+        return likely_gain(max(1, rows), min(max(1, rows), disagreeing), self.alpha)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, and what the rows could show, as values that JSON knows."""
@@ -174,28 +180,13 @@ class Comparison:
         return cls(**{each.name: said[each.name] for each in fields(cls)})
 
 
-def _interval(n: int, gained: int, lost: int, alpha: float, random_state: int) -> tuple[float, float]:
-    """Return the percentile interval of the gain by the paired bootstrap.
+def _worst_fall(y_true: np.ndarray, lost: np.ndarray) -> tuple[float, Label | None, int]:
+    """Return the greatest fall of a class's recall, the class (the first of equal ones), and how many rows it has.
 
-    Rows are drawn as pairs of answers; the gain depends on them only through how many are gained, lost and neither, and
-    these counts are then multinomial: so the cost is the same for any `n`. Efron and Tibshirani (1993), "An Introduction
-    to the Bootstrap", chapter 13. It knows no width where the models never disagree, and too little where they hardly
-    do: therefore one row more of each kind of disagreement is drawn from, as in the interval of Bonett and Price (2012),
-    "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data", Journal of
-    Educational and Behavioral Statistics 37, 479-488.
+    `lost` is 1 for a row that only the champion has right, -1 for one that only the challenger has; shape (n_samples,).
     """
-    rng = np.random.default_rng(random_state)
-    shares = np.array([gained + 1, lost + 1, n - gained - lost]) / (n + 2)
-    drawn = rng.multinomial(n + 2, shares, size=RESAMPLES)
-    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / (n + 2), [alpha, 1 - alpha])
-    gain = (gained - lost) / n
-    return min(float(low), gain), max(float(high), gain)
-
-
-def _worst_fall(y_true: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> tuple[float, Label | None, int]:
-    """Return the greatest fall of a class's recall, the class (the first of equal ones), and how many rows it has."""
     classes, codes, rows = np.unique(y_true, return_inverse=True, return_counts=True)
-    change = np.bincount(codes, weights=theirs.astype(np.int64) - ours, minlength=len(classes)) / rows
+    change = np.bincount(codes, weights=lost, minlength=len(classes)) / rows
     worst = int(np.argmax(change))
     if change[worst] <= 0:
         return 0.0, None, 0

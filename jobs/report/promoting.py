@@ -106,6 +106,9 @@ def table(report: "Report") -> Table | None:
         ),
         ("p-value of worse", probability(comparison.p_worse), "how often chance gives the other so many of these rows"),
     ]
+    if comparison.n_groups < comparison.n_samples:
+        meaning = "rows that belong to each other, or are there twice, say one thing together"
+        rows.append(("Groups of rows", f"{comparison.n_groups:,}", meaning))
     if champion != MAJORITY:
         rows.append(("Worst fall of recall", view.number(comparison.recall_drop), _fallen(comparison)))
     return Table(("Comparison", "Value", "Meaning"), rows, numbers=1)
