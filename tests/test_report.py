@@ -467,8 +467,18 @@ def test_the_decision_comes_before_the_metrics() -> None:
 @pytest.mark.parametrize(
     ("verdict", "champion", "headline", "sentence"),
     [
-        ("promote", "version 3", "Promoted", "This model is the champion of m now, in the place of version 3."),
-        ("promote", None, "Promoted", "This model is the champion of m now, the first one."),
+        (
+            "promote",
+            "version 3",
+            "Promoted",
+            "This model takes the place of version 3 as champion of m, as soon as all of its run is in MLflow.",
+        ),
+        (
+            "promote",
+            None,
+            "Promoted",
+            "This model becomes the first champion of m, as soon as all of its run is in MLflow.",
+        ),
         ("keep", "version 3", "Not promoted", "Version 3 stays the champion of m."),
         ("keep", None, "Not promoted", "m has no champion yet."),
         (

@@ -79,7 +79,12 @@ class Opponent:
         comparison = None
         if self.y_pred is not None:
             comparison = Comparison.from_predictions(
-                entrant.holdout.y, y_pred, self.y_pred, alpha=config.alpha, random_state=config.random_state
+                entrant.holdout.y,
+                y_pred,
+                self.y_pred,
+                groups=entrant.held_out.units,
+                alpha=config.alpha,
+                random_state=config.random_state,
             )
         verdict: Verdict
         if shortfall:

@@ -15,12 +15,12 @@ MAJORITY = "the most frequent class"
 
 
 def headline(decision: "Decision") -> tuple[str, str]:
-    """Return the decision in a word or two, and who is champion now."""
+    """Return the decision in a word or two, and who is champion by it."""
     model = view.name(decision.model)
     before = decision.champion and view.name(decision.champion)
     if decision.verdict == "promote":
-        rest = f", in the place of {before}" if before else ", the first one"
-        return "Promoted", f"This model is the champion of {model} now{rest}."
+        place = f"takes the place of {before} as champion" if before else "becomes the first champion"
+        return "Promoted", f"This model {place} of {model}, as soon as all of its run is in MLflow."
     if decision.verdict == "keep":
         rest = f"{_begun(before)} stays the champion of {model}." if before else f"{model} has no champion yet."
         return "Not promoted", rest
