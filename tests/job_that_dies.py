@@ -1,7 +1,8 @@
 """A program that starts jobs, each in a process of its own that ends in a chosen way at a chosen moment.
 
 A moment is a step by which a job changes its run directory: a file that is opened for writing, flushed to the disk,
-renamed or removed, a folder that is made or removed, an event that is appended. The job dies before the step is done.
+renamed or removed, a folder that is made or removed, an event that is appended; or one by which it carries out in MLflow
+what was decided of its model. The job dies before the step is done.
 It is forked from this program, which has imported the libraries already; that takes seconds which a test can't spend
 hundreds of times. One JSON object a line on stdin asks for a job (see `Request`), one on stdout tells how it ended.
 """
@@ -16,6 +17,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+_CALLS = ("set_model_version_tag", "set_registered_model_alias", "log_batch")
+"""By which a decision is carried out; the publisher has a thread of its own."""
 
 
 @dataclass
@@ -65,7 +69,22 @@ class Steps:
 
         journal.Journal.append = appending  # type: ignore[method-assign]
         os.fsync = flushing
+        for name in _CALLS:
+            self._watch_call(name)
         sys.addaudithook(self._hear)
+
+    def _watch_call(self, name: str) -> None:
+        """Have the calls of a method of MLflow's client counted that the job waits for."""
+        from mlflow import MlflowClient
+
+        call = getattr(MlflowClient, name)
+
+        def calling(client: MlflowClient, *arguments: Any, **named: Any) -> Any:
+            if threading.current_thread().name in {"MainThread", "within"}:
+                self._count_step(f"call {name}")
+            return call(client, *arguments, **named)
+
+        setattr(MlflowClient, name, calling)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Take what Python tells of the calls of the system, those that change the disk."""
@@ -81,8 +100,13 @@ class Steps:
             self.take(f"{kind} {inside.partition('/')[2] or inside}")
 
     def take(self, name: str) -> None:
-        """Count a step of the job's own thread, and end the process at the chosen one."""
-        if self._is_over or threading.current_thread() is not threading.main_thread():
+        """Count a step if it is one of the job's own thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._count_step(name)
+
+    def _count_step(self, name: str) -> None:
+        """Count a step, and end the process at the chosen one."""
+        if self._is_over:
             return
         os.write(self._log, f"{name}\n".encode())
         at = self._request.at
@@ -109,14 +133,20 @@ def prepare() -> None:
     tracking.configure()
     import mlflow.pyfunc
     import mlflow.sklearn
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store
     import mlflow.tracking
     import mlflow.utils.requirements_utils
     import sklearn.compose
     import sklearn.ensemble  # noqa: F401
     import skops.io  # noqa: F401
+    import sqlalchemy.orm
 
+    from jobs import sync  # noqa: F401
     from jobs.datasets import table  # noqa: F401
+    from jobs.report import figures, page  # noqa: F401
 
+    sqlalchemy.orm.configure_mappers()
     # All packages are looked through once in a process.
     mlflow.utils.requirements_utils._init_modules_to_packages_map()
     gc.freeze()
