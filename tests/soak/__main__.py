@@ -9,8 +9,9 @@ from pathlib import Path
 from random import SystemRandom
 
 from soak import files, journals
-from soak.audit import Finding, audit
+from soak.audit import audit
 from soak.chaos import Chaos
+from soak.findings import Finding
 from soak.journals import Run
 from soak.server import TrackingServer
 from soak.server_view import View
@@ -56,7 +57,8 @@ def soak(folder: Path, seconds: float, seed: int) -> tuple[list[Run], list[Start
 
 def table(runs: Sequence[Run], starts: Sequence[Start], findings: Sequence[Finding]) -> str:
     """Return what happened how often, and what must not have."""
-    jobs = [each for each in starts if each.name != "sync"]
+    jobs = [each for each in starts if each.is_job]
+    decisions = [run.promotion for run in runs if run.promotion]
     counts = {
         "starts": len(jobs),
         "runs": len(runs),
@@ -65,6 +67,9 @@ def table(runs: Sequence[Run], starts: Sequence[Start], findings: Sequence[Findi
         "skipped": sum(bool(each.result and each.result["status"] == "skipped") for each in jobs),
         "locked": sum(each.exit_code == 75 for each in jobs),
         "published": sum(run.published is not None for run in runs),
+        "promoted": sum(each["status"] == "promoted" for each in decisions),
+        "kept": sum(each["status"] == "kept" for each in decisions),
+        "rolled back": sum(each.name == "rollback" and each.exit_code == 0 for each in starts),
         **{kind: sum(each.kind == kind for each in findings) for kind in ("lost", "doubled", "wrong status")},
     }
     widths = {name: max(len(name), len(str(count))) for name, count in counts.items()}

@@ -1,24 +1,16 @@
 """Whether every run is in MLflow, wholly and once, and ended as everyone says it did."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from soak.findings import Finding
 from soak.journals import Attempt, Run
+from soak.promotions import of_aliases, of_promotion
 from soak.server_view import View, sha256
 from soak.starts import Start
 
 _STATUS = {"finished": "FINISHED", "rejected": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that must not be."""
-
-    kind: Literal["lost", "doubled", "wrong status"]
-    run: str
-    why: str
 
 
 def audit(runs: Sequence[Run], starts: Sequence[Start], view: View) -> Iterator[Finding]:
@@ -28,6 +20,7 @@ def audit(runs: Sequence[Run], starts: Sequence[Start], view: View) -> Iterator[
     for run in runs:
         yield from (Finding("wrong status", run.name, why) for why in [*run.strange, *_of_result(run)])
         yield from _of_run(run, view)
+    yield from of_aliases(runs, view)
     known = {run.name for run in runs}
     yield from (Finding("doubled", name, "is in MLflow and not on the disk") for name in view.runs if name not in known)
     ids = {each.info.run_id for found in view.runs.values() for each in found}
@@ -42,7 +35,7 @@ def _of_starts(starts: Sequence[Start]) -> Iterator[Finding]:
             yield Finding("wrong status", str(each), each.stderr.read_text()[-2000:])
         if each.buried and each.killed:
             yield Finding("wrong status", each.buried, f"it was declared dead while it was at work: {each}")
-        result = each.result if each.name != "sync" else None
+        result = each.result if each.is_job else None
         if result and each.exit_code != result["exit_code"] and not each.killed:
             yield Finding("wrong status", str(each), f"it said {result['status']}, {result['exit_code']}")
 
@@ -51,7 +44,7 @@ def _of_attempts(runs: Sequence[Run], starts: Sequence[Start]) -> Iterator[Findi
     """Yield the attempts whose end is not that of the process that made them."""
     said: dict[tuple[str, int], Start] = {}
     for each in starts:
-        result = each.result if each.name != "sync" else None
+        result = each.result if each.is_job else None
         if result and result["run_directory"] and result["status"] != "skipped":
             said[Path(result["run_directory"]).name, result["attempts"]] = each
     dead = sorted((each for each in starts if each.killed), key=lambda each: each.killed or 0)
@@ -128,6 +121,7 @@ def _of_run(run: Run, view: View) -> Iterator[Finding]:
     yield from (Finding("wrong status", run.name, why) for why in _of_status(run, found[0]))
     yield from _of_content(run, found[0], view)
     yield from _of_model(run, found[0], view)
+    yield from (Finding("wrong status", run.name, why) for why in of_promotion(run, found[0], view))
 
 
 def _of_status(run: Run, found: Any) -> Iterator[str]:
@@ -167,7 +161,8 @@ def _of_model(run: Run, found: Any, view: View) -> Iterator[Finding]:
     """Yield how logged models and registered versions differ from what the run has."""
     events = run.of_kind("model")
     models, versions = view.models[found.info.run_id], view.versions[found.info.run_id]
-    if len(models) > bool(events) or len(versions) > bool(events and events[-1]["name"]):
+    accepted = bool(events and events[-1]["name"])
+    if len(models) > bool(events) or len(versions) > accepted:
         yield Finding("doubled", run.name, f"{len(models)} logged models, {len(versions)} versions")
     if not events:
         return
@@ -178,5 +173,5 @@ def _of_model(run: Run, found: Any, view: View) -> Iterator[Finding]:
     ours = {str(each.relative_to(folder)): each.stat().st_size for each in folder.rglob("*") if each.is_file()}
     if view.model_files(models[0]) != ours:
         yield Finding("lost", run.name, f"model files: {view.model_files(models[0])}, not {ours}")
-    if events[-1]["name"] and (not versions or versions[0].source != models[0].artifact_location):
+    if accepted and (not versions or versions[0].source != models[0].artifact_location):
         yield Finding("lost", run.name, f"version: {versions}")

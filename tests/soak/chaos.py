@@ -25,6 +25,7 @@ _MOMENTS = (None, None, "start", "resume", "dataset", "artifact", "model", "end"
 """Events after which a signal is sent at once, None for any moment."""
 
 _SHARE_OF_SYNC = 0.15
+_SHARE_OF_ROLLBACKS = 0.1
 _SHARE_OF_RETRIES = 0.4
 """Starts that are those of a process that was killed, once more, as a scheduler does it."""
 
@@ -43,6 +44,17 @@ _JOBS = (
     (("tiny.csv", "--name", "shared"), {0}),
     (("middle.csv", "--name", "shared"), {0}),
 )
+_CHALLENGERS = (
+    (("middle.csv", "--name", "weak", "--param", "n_estimators=1", "--promote-if", "always"), {0}),
+    (("middle.csv", "--name", "strong", "--param", "n_estimators=60"), {0}),
+    (("moving.csv", "--name", "moved", "--param", "n_estimators=20", "--promote-if", "not-worse"), {0, 66}),
+    (("middle.csv", "--name", "wanted", "--param", "max_depth=6", "--require-improvement"), {0, 3}),
+    (("small.csv", "--name", "missed", "--min", "accuracy=0.9999"), {3}),
+)
+"""Jobs whose models all want to be champion of the same."""
+
+_MODEL = "raced"
+_SHARE_OF_CHALLENGERS = 0.45
 _OPTIONS = (
     *[((), set())] * 4,
     (("--force",), set()),
@@ -54,6 +66,9 @@ _OPTIONS = (
 )
 _SEEDS = ((), (), ("--random-state", "1"), ("--random-state", "2"))
 _LOCKED = 75
+_SENSELESS = 78
+_CODES_OF_ROLLBACK = {0, 66, 69, _SENSELESS}
+"""Also: there is nothing to roll back to, the server is away, champion and previous are the same."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +143,10 @@ class Chaos:
         """Start `mljobs sync`."""
         return self._begin("sync", ("sync",), codes)
 
+    def _roll_back(self) -> Start:
+        """Start `mljobs rollback`."""
+        return self._begin("rollback", ("rollback", _MODEL), _CODES_OF_ROLLBACK)
+
     def _living(self) -> list[Start]:
         """Return the processes that have not ended."""
         return [each for each in self.starts if each.exit_code is None]
@@ -137,6 +156,8 @@ class Chaos:
         killed = [each for each in self.starts[-_AT_ONCE * 2 :] if each.exit_code not in {None, *each.codes}]
         if self._random.random() < _SHARE_OF_SYNC:
             begun = self.sync({0, 69})
+        elif self._random.random() < _SHARE_OF_ROLLBACKS:
+            begun = self._roll_back()
         elif killed and self._random.random() < _SHARE_OF_RETRIES:
             before = self._random.choice(killed)
             begun = self._begin(before.name, before.arguments, before.codes)
@@ -149,10 +170,24 @@ class Chaos:
 
     def _any_job(self) -> tuple[str, tuple[str, ...], set[int]]:
         """Return a job's name, what it is started with, and the codes with which it may end."""
+        if self._random.random() < _SHARE_OF_CHALLENGERS:
+            return self._any_challenger()
         arguments, codes = self._random.choice(_JOBS)
         options, more = self._random.choice(_OPTIONS)
         command = ("train", "random-forest", *arguments, *options, *self._random.choice(_SEEDS))
         return _name(arguments), command, {*codes, *more, _LOCKED}
+
+    def _any_challenger(self) -> tuple[str, tuple[str, ...], set[int]]:
+        """Return the same of a job that promotes: one seed, else a comparison is not fair; without a server it is senseless."""
+        arguments, codes = self._random.choice(_CHALLENGERS)
+        options, more = self._random.choice(_OPTIONS)
+        promote = ("--promote", "--split", "stable", "--model-name", _MODEL)
+        off = {_SENSELESS} if "off" in options else set()
+        return (
+            _name(arguments),
+            ("train", "random-forest", *arguments, *promote, *options),
+            {*codes, *more, *off, _LOCKED},
+        )
 
     def _begin(self, name: str, arguments: Sequence[str], codes: set[int] | frozenset[int]) -> Start:
         """Start one process."""

@@ -8,6 +8,7 @@ from typing import Any
 
 Event = dict[str, Any]
 
+_AFTER_THE_END = {"unanswered", "promotion"}
 _COMMIT = "mlflow.source.git.commit"
 
 
@@ -65,6 +66,15 @@ class Run:
         """Whether there is a model, good or bad."""
         return self.end is not None and self.end["result"]["status"] in {"finished", "rejected"}
 
+    @property
+    def promotion(self) -> dict[str, Any] | None:
+        """Return what became of its model as a challenger: what its end says, or what was decided since."""
+        if self.end is None:
+            return None
+        since = self.events[self.events.index(self.end) + 1 :]
+        decisions = [event["promotion"] for event in since if event["event"] == "promotion"]
+        return decisions[-1] if decisions else self.end["result"]["promotion"]
+
     def of_kind(self, kind: str) -> list[Event]:
         """Return its events of one kind."""
         return [event for event in self.events if event["event"] == kind]
@@ -114,8 +124,8 @@ def _take(run: Run, event: Event) -> None:
         run.published = event
         if run.attempts[-1].end is None:
             run.strange.append("it was published without an end")
-    elif kind == "unanswered":
-        pass  # a note about requests to MLflow, at whatever time
+    elif kind in _AFTER_THE_END and not run.published:
+        pass  # notes about requests to MLflow, and what sync has decided
     elif run.attempts[-1].end is not None:
         run.strange.append(f"attempt {run.attempts[-1].number} wrote `{kind}` after its end")
     elif kind == "end":

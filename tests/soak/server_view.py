@@ -9,7 +9,7 @@ from typing import Any
 
 
 class View:
-    """Runs, logged models and registered versions of a server, all of them."""
+    """Runs, logged models, registered versions and aliases of a server, all of them."""
 
     def __init__(self, uri: str) -> None:
         from mlflow import MlflowClient
@@ -25,6 +25,8 @@ class View:
         self.versions: dict[str, list[Any]] = defaultdict(list)
         for version in _pages(self._client.search_model_versions):
             self.versions[version.run_id].append(version)
+        models = _pages(self._client.search_registered_models)
+        self.aliases = {model.name: {alias: str(number) for alias, number in model.aliases.items()} for model in models}
 
     def points(self, run: Any) -> Counter[tuple[str, int, float]]:
         """Return how often each point of a run is there."""

@@ -21,7 +21,7 @@ class Start:
     Parameters
     ----------
     number : counted from 0; the journal has it as the commit of whichever attempt the process made.
-    name : of the job, or `sync`.
+    name : of the job, or `sync`, or `rollback`.
     codes : with which it may end if nobody stops it.
     folder : of its stdout and stderr.
     signals : what was sent to it and when, Unix time in milliseconds.
@@ -42,6 +42,11 @@ class Start:
     def exit_code(self) -> int | None:
         """How it ended; None as long as it lives."""
         return self.process.poll()
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is to say its result on stdout."""
+        return self.arguments[0] == "train"
 
     @property
     def stderr(self) -> Path:
