@@ -27,6 +27,9 @@ class Artifact:
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-(.+)-[0-9a-f]{6}")
 _RESERVE = 1 << 16
 
+UNDECIDED = "undecided"
+"""Folder of a run directory with what a decision about the model waits for; gone when that is made."""
+
 AGAIN = ".reproduce-"
 """How the name of a folder begins in which a run is trained again, aside."""
 
@@ -86,6 +89,11 @@ class RunDirectory:
     def measure(self, name: str) -> Artifact:
         """Return the file or folder called `name` as it is; raise OSError if it can't be read."""
         return Artifact(name, *_measure(self.path / name))
+
+    def remove(self, name: str) -> None:
+        """Remove a file or folder, as far as the disk allows."""
+        with suppress(OSError):
+            _remove(self.path / name)
 
     def clean(self) -> None:
         """Remove what was not finished, and give the reserve back, as far as the disk allows."""

@@ -121,7 +121,9 @@ def cli() -> None:
     show_default=True,
     help="Not promoted if any class's recall falls by more.",
 )
-@_option("--require-improvement", is_flag=True, help="Exit with 3 if the model is not promoted.")
+@_option(
+    "--require-improvement", is_flag=True, help="Exit with 3 if the champion is to stay; 0 while the server is away."
+)
 @_option("--max-drift", type=float, metavar="PSI", help="Exit with 3 if a column drifts further, and beyond chance.")
 @_option("--new-contract", is_flag=True, help="Hold this and later data against this file, not against the first.")
 @_option("--trust-pickle", is_flag=True, help="Load a champion that is a joblib model: loading it can run any code.")

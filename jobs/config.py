@@ -22,6 +22,8 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|d|w)")
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _MOST_OF_NAME = 100
+_NOT_IN_MODEL_NAMES = "/:@?#"
+"""They have a meaning in MLflow's URIs of models."""
 
 GATES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
 """Metrics that `--min` can hold a run to: those that grow with quality, from 0 to 1."""
@@ -151,6 +153,8 @@ class JobConfig:
         idle = [option for option, is_set in asked.items() if is_set]
         if idle and not self.promote:
             raise ConfigError(f"{idle[0]} needs a champion to be held against: add --promote")
+        if self.new_contract and self.max_drift is not None:
+            raise ConfigError("--max-drift has nothing to hold the data against with --new-contract")
         if self.promote and self.tracking == "off":
             raise ConfigError("--promote needs the model registry of a tracking server: not with --tracking off")
 
@@ -176,8 +180,8 @@ class JobConfig:
 
 def check_model_name(name: str) -> None:
     """Raise ConfigError for a name that no registered model can have."""
-    if not name.strip() or set(name) & set("/:"):
-        raise ConfigError(f"--model-name must not be blank nor contain / or :, got {name!r}")
+    if not name.strip() or set(name) & set(_NOT_IN_MODEL_NAMES):
+        raise ConfigError(f"--model-name must not be blank nor contain one of {_NOT_IN_MODEL_NAMES}, got {name!r}")
 
 
 def parse_age(option: str, text: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import checkpoint, journal, locks
-from jobs.artifacts import RunDirectory, job_of
+from jobs.artifacts import UNDECIDED, RunDirectory, job_of
 from jobs.console import Console
 from jobs.errors import ExitCode, OutputError
 from jobs.journal import Event, Journal
@@ -94,17 +94,25 @@ def open_run(directory: Path) -> PastRun | None:
     start = journal.first_event(path) if path.exists() else None
     if start is None:
         return _unbegun(directory / "result.json")
+    found = _milestones(journal.last_events(path))
+    if "end" not in found and found.keys() & {"promotion", "published"}:
+        found = _milestones(journal.read(path))  # what came after the end fills the tail
+    begun = found.get("begun") or _last_beginning(path)
+    later = (found.get(name) for name in ("end", "published", "promotion"))
+    return _checked(PastRun(directory, start, begun, *later))
+
+
+def _milestones(events: Iterable[Event]) -> dict[str, Event]:
+    """Return the events that tell how far the last attempt has come, by their kind, and by which it began as `begun`."""
     found: dict[str, Event] = {}
-    for event in journal.last_events(path):
+    for event in events:
         if event["event"] in {"start", "resume"}:
             found = {"begun": event}
         elif event["event"] in {"end", "published", "promotion"}:
             found[event["event"]] = event
         if event["event"] == "end":
             found.pop("promotion", None)  # the end says it, or that it is not valid any more
-    begun = found.get("begun") or _last_beginning(path)
-    later = (found.get(name) for name in ("end", "published", "promotion"))
-    return _checked(PastRun(directory, start, begun, *later))
+    return found
 
 
 def _unbegun(result: Path) -> PastRun | None:
@@ -237,6 +245,7 @@ def _close(directory: Path, console: Console, *, copies: bool) -> None:
             result = replace(run.result, status="failed", exit_code=None, reason=_reason(record.path))
             record.append("tags", tags=result.tags(), time=died)
             record.append("end", result=asdict(result), time=died)
+            RunDirectory(directory).remove(UNDECIDED)
             write_result(directory)
     except BlockingIOError:
         return  # somebody is at it: it is alive, or being closed

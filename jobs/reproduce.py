@@ -127,7 +127,7 @@ def _table(facts: list[Fact]) -> str:
 def _from_directory(directory: Path) -> Recorded:
     """Return what a run directory says; raise NoInputError or ConfigError."""
     run = history.open_run(directory)
-    if run is None or not run.is_accepted_or_rejected or run.result.job != "train":
+    if run is None:
         raise NoInputError(f"{directory} has no trained model that could be had again")
     tags: dict[str, str] = {}
     for event in journal.read(directory / journal.NAME):
@@ -152,6 +152,8 @@ def _from_mlflow(run_id: str) -> Recorded:
 
 def _recorded(name: str, tags: Mapping[str, str], metrics: Mapping[str, float], model: str) -> Recorded:
     """Return the record of a run; raise ConfigError if it is of a version that kept too little."""
+    if tags.get("mljobs.job") != "train" or tags.get("mljobs.status") not in {"finished", "rejected"}:
+        raise NoInputError(f"{name} has no trained model that could be had again")
     try:
         config = JobConfig.from_json(json.loads(tags["mljobs.config"]))
     except (KeyError, ValueError, TypeError) as error:

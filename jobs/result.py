@@ -81,8 +81,9 @@ class Result:
             "mlflow.runName": self.title(),
             "mljobs.status": self.status,
             "mljobs.exit_code": str(self.exit_code),
-            # Also without one, since an interrupted attempt had its own.
+            # These also without one, since an interrupted attempt may have had its own.
             "mljobs.reason": self.reason or "",
+            "mljobs.promotion": self.promotion["status"] if self.promotion else "",
         }
         gave_none = self.status in {"failed", "killed"}
         return {**tags, "mlflow.note.content": str(self.reason)} if gave_none else tags

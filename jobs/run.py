@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jobs import checkpoint, history, journal, promotion, resources, signals, tracking
-from jobs.artifacts import Artifact, RunDirectory
+from jobs.artifacts import UNDECIDED, Artifact, RunDirectory
 from jobs.checkpoint import Checkpoint
 from jobs.config import JobConfig
 from jobs.console import Console
@@ -198,6 +197,7 @@ class Run:
         self.directory.clean()
         if self.result.status not in {"finished", "rejected"}:
             self.result.promotion = None
+            self.directory.remove(UNDECIDED)
         self.result.peak_memory_bytes = resources.peak_memory()
         self.result.seconds["total"] = round(time.monotonic() - self._started, 3)
         self._write_result()
@@ -263,11 +263,15 @@ class Run:
         decided = self.result.promotion
         if decided is None or not is_waiting(decided):
             return True
+        if decided["verdict"] == "undecided":
+            self.console.warning(
+                f"not decided yet; the next start does it, or mljobs sync {self.directory.path.parent}"
+            )
+            return False
         try:
-            client = tracking.connect(str(self._uri))
-            work = partial(conclude, client, self.directory.path, run_id, decided, self.console)
             with self.patience.waiting():
-                self.result.promotion = tracking.within(max(_LEAST_SECONDS, self.patience.left), work)
+                client = tracking.hurried(str(self._uri), max(_LEAST_SECONDS, self.patience.left))
+                self.result.promotion = conclude(client, self.directory.path, run_id, decided, self.console)
         except Exception as error:  # noqa: BLE001 - whatever the client raises, the next start or sync does it again
             self.console.warning(f"who is champion is not decided yet: {describe(error)}")
             return False

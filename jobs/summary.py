@@ -137,15 +137,10 @@ def description(evaluation: Evaluation, result: Result, made: promotion.Decision
     parts = [
         headline(evaluation, result.job),
         f"**Rejected**: {result.reason}" if result.reason else "",
-        _verdict(made) if made and made.verdict != "undecided" else "",
+        promotion.sentence(made.to_json()) if made and made.verdict != "undecided" else "",
         "\n".join(table),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def _verdict(made: promotion.Decision) -> str:
-    """Return a decision in Markdown."""
-    return f"**{'Promoted' if made.verdict == 'promote' else 'Not promoted'}**: {made.reason}"
 
 
 def number(value: float | None) -> str:

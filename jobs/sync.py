@@ -51,6 +51,10 @@ def sync(runs_dir: Path, console: Console, *, copies: bool = False) -> None:
     refused = [run.path.name for run in unpublished if not sender.publish(run.path)]
     if refused:
         raise TrackingError(f"{without_password(uri)} did not take {', '.join(refused)}; still queued")
+    if sender.undecided:
+        raise TrackingError(
+            f"who is champion is not decided yet by {', '.join(sender.undecided)}; all else is published"
+        )
 
 
 def publish_queued(
@@ -115,6 +119,7 @@ class _Sender:
         self._console = console
         self._wait = wait
         self.is_deciding = False
+        self.undecided: list[str] = []
 
     def publish(self, directory: Path) -> bool:
         """Publish one run, unless somebody else is at it or has done it; return False if it was not taken."""
@@ -139,7 +144,8 @@ class _Sender:
             self._console.warning(f"not published: {run.path.name}: {published.reason}")
             return False
         if not self._conclude(record, run, published.run_id):
-            return False
+            self.undecided.append(run.path.name)
+            return True
         record.append("published", run_id=published.run_id, tracking_uri=without_password(self._uri))
         history.write_result(run.path)
         self._console.info(f"published {run.path.name}", run_id=published.run_id)
@@ -150,9 +156,9 @@ class _Sender:
         promotion = run.result.promotion
         if promotion is None or not is_waiting(promotion):
             return True
-        self.is_deciding = True
         try:
             with place(run.path.parent, promotion["model"], self._console):
+                self.is_deciding = True
                 client = connect(self._uri)
                 if promotion["verdict"] == "undecided":
                     promotion = decide(client, run.path, promotion)

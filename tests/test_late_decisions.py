@@ -239,7 +239,7 @@ def test_an_unfair_comparison_is_found_late(server: Server, proxy: Proxy, jobs: 
     waiting = trained_in_an_outage(jobs, proxy, *STRONG, "--random-state", "7")
     assert jobs.call("sync").exit_code == 0
     promotion = promotion_of(waiting)
-    assert (promotion["status"], "would not be fair" in promotion["reason"]) == ("kept", True)
+    assert (promotion["status"], "there is no fair comparison" in promotion["reason"]) == ("kept", True)
     assert aliases(server, jobs.name) == {"champion": "1"}
 
 
@@ -274,3 +274,90 @@ def test_a_server_that_hangs_costs_ten_seconds_at_most(proxy: Proxy, jobs: Jobs)
     seconds = result["seconds"]
     assert (result["status"], result["promotion"]["status"]) == ("finished", "queued")
     assert seconds["champion"] + seconds["publish"] <= 10
+
+
+def test_a_server_that_says_who_is_champion_only_later(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """It takes the run, but nothing is promoted that nobody has decided."""
+    champion = jobs.challenge(*WEAK)
+    proxy.faults["registered-models/get"] = proxies.answer_500
+    challenger = jobs.challenge(*STRONG)
+    promotion = challenger["promotion"]
+    assert (challenger["tracking"], promotion["status"], promotion["verdict"]) == ("queued", "queued", "undecided")
+    proxy.faults.clear()
+    assert aliases(server, jobs.name) == {"champion": "1"}
+    assert jobs.call("sync").exit_code == 0
+    assert_decided(server, jobs, champion, challenger)
+
+
+def test_a_model_that_can_not_be_fetched(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """The champion's files are away for the time of the job: it is decided later."""
+    champion = jobs.challenge(*WEAK)
+    proxy.faults["GET /api/2.0/mlflow-artifacts"] = proxies.answer_500
+    challenger = jobs.challenge(*STRONG)
+    assert challenger["promotion"]["verdict"] == "undecided"
+    proxy.faults.clear()
+    assert jobs.call("sync").exit_code == 0
+    assert_decided(server, jobs, champion, challenger)
+
+
+def test_what_is_not_decided_does_not_stand_for_a_start_without_state(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """The container is gone, with the rows that the decision needs: all is done again."""
+    job = ("train", "random-forest", jobs.data, "--promote", "--split", "stable", *WEAK, "--experiment", jobs.name)
+    proxy.faults["registered-models/alias"] = proxies.answer_500
+    assert jobs.call(*job).result["promotion"]["status"] == "queued"
+    proxy.faults.clear()
+    shutil.rmtree(jobs.data.parent / "runs")
+    again = jobs.call(*job)
+    assert (again.result["status"], again.result["promotion"]["status"]) == ("finished", "promoted")
+    assert aliases(server, jobs.name)["champion"] == again.result["promotion"]["version"]
+
+
+def test_a_promotion_by_hand_is_not_undone_by_a_late_sync(server: Server, jobs: Jobs) -> None:
+    """The job was killed after the aliases had moved; a person put the old one back by its run; then comes `sync`."""
+    first = jobs.challenge(*WEAK)
+    challenger = jobs.challenge(*STRONG)
+    forget_the_end_of(Path(challenger["run_directory"]))
+    assert jobs.call("promote", first["run_directory"]).exit_code == 0
+    assert jobs.call("sync").exit_code == 0
+    assert promotion_of(challenger)["status"] == "kept"
+    assert aliases(server, jobs.name) == {"champion": "1", "previous": "2"}
+
+
+def test_one_decision_that_can_not_be_made_does_not_hold_up_others(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """Sync publishes all else, says which is not decided, and ends with 69."""
+    jobs.challenge(*WEAK)
+    proxy.refuse()
+    stuck, later = jobs.challenge(*STRONG), jobs.challenge(*WEAK)
+    proxy.open()
+    (Path(stuck["run_directory"]) / "model" / "mljobs.json").rename(Path(stuck["run_directory"]) / "aside")
+    ended = jobs.call("sync")
+    assert promotion_of(later)["status"] == "kept"
+    assert ended.exit_code in {0, 69}
+    assert aliases(server, jobs.name) == {"champion": "1"}
+
+
+def test_the_page_of_the_run_says_what_became_of_it(server: Server, proxy: Proxy, jobs: Jobs) -> None:
+    """Also if that was decided late."""
+    jobs.challenge(*WEAK)
+    challenger = trained_in_an_outage(jobs, proxy, *STRONG)
+    assert jobs.call("sync").exit_code == 0
+    run_id = json.loads((Path(challenger["run_directory"]) / "result.json").read_text())["run_id"]
+    page = server.client.get_run(run_id).data.tags["mlflow.note.content"]
+    assert page.count("**Promoted**: better than version 1 beyond chance") == 1
+    assert page.startswith("Accuracy 0.")
+
+
+def test_a_job_that_dies_after_its_decision_leaves_none(jobs: Jobs, proxy: Proxy) -> None:
+    """Neither in the result nor on the disk."""
+    proxy.refuse()
+    process = jobs.start("train", "random-forest", jobs.data, "--promote", "--split", "stable", *WEAK)
+    runs = jobs.data.parent / "runs"
+    while not list(runs.glob("*/undecided")):
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    other = jobs.call("train", "random-forest", jobs.data, *WEAK, "--name", "other")
+    assert other.exit_code == 0
+    (directory,) = [each for each in runs.iterdir() if "random-forest-digits" in each.name]
+    assert json.loads((directory / "result.json").read_text())["promotion"] is None
+    assert not (directory / "undecided").exists()

@@ -204,18 +204,108 @@ def test_rows_that_have_come_do_not_move_the_others(challenge: Challenge, digits
 def test_a_broken_contract(
     challenge: Challenge, data: Path, digits: pd.DataFrame, server: Server, tmp_path: Path
 ) -> None:
-    """A column that is gone is 65, with its name; `--new-contract` begins anew."""
+    """A column that is gone is 65, with its name; a champion that needs it can't be asked, so one has to begin anew."""
     challenge(data, *WEAK)
     other = write(digits.drop(columns="pixel_3_3"), tmp_path / "other.csv")
     broken = challenge(other, *STRONG)
     assert broken.exit_code == 65
     assert "pixel_3_3" in broken.result["reason"]
     assert "--new-contract" in broken.result["reason"]
-    renewed = challenge(other, *STRONG, "--new-contract")
+    refused = challenge(other, *STRONG, "--new-contract")
+    assert (refused.exit_code, "once with --promote-if always" in refused.result["reason"]) == (78, True)
+    renewed = challenge(other, *STRONG, "--new-contract", "--promote-if", "always")
     assert outcome(renewed) == (0, "promoted", "1")
-    assert "the most frequent class" in renewed.result["promotion"]["reason"]
+    assert renewed.result["promotion"]["comparison"] is None
     assert aliases(server, tmp_path.name) == {"champion": "2", "previous": "1"}
     assert outcome(challenge(other, *WEAK)) == (0, "kept", "2")
+
+
+def test_a_new_contract_does_not_spare_the_comparison(
+    challenge: Challenge, data: Path, digits: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A class that is new to the champion is none of its answers; on all others it is asked."""
+    challenge(data, *STRONG)
+    odd = digits.copy()
+    odd.loc[:9, "target"] = 10
+    path = write(odd, tmp_path / "odd.csv")
+    refused = challenge(path, *WEAK)
+    assert (refused.exit_code, "10" in refused.result["reason"]) == (65, True)
+    ended = challenge(path, *WEAK, "--new-contract")
+    assert outcome(ended) == (0, "kept", "1")
+    assert ended.result["promotion"]["comparison"]["champion"] > 0.9
+
+
+def test_rows_that_were_trained_on_are_not_compared(challenge: Challenge, digits: pd.DataFrame, tmp_path: Path) -> None:
+    """A random split of rows that are there several times: only those that neither side has learnt by heart count."""
+    many = pd.concat([digits[:600], digits[:300], digits[:300]])
+    path = write(many, tmp_path / "many.csv")
+    first = challenge(path, *WEAK, split="random")
+    rows = first.result["promotion"]["comparison"]["n_samples"]
+    assert 40 < rows < 140  # of 240 held out, those of 300 that are there once, and few others
+    again = challenge(path, *STRONG, split="random")
+    assert (outcome(again)[0], again.result["promotion"]["comparison"]["n_samples"]) == (0, rows)
+    known = challenge(path, *STRONG, "--eval-data", path, "--model-name", f"{tmp_path.name}-known")
+    assert (known.exit_code, "were trained on too" in known.result["reason"]) == (78, True)
+
+
+def test_a_champion_that_was_promoted_by_hand_with_other_columns(
+    challenge: Challenge, mljobs: MLJobs, data: Path, digits: pd.DataFrame, server: Server, tmp_path: Path
+) -> None:
+    """It was never held to the contract: rows that it can't be asked for are 65, and labels of another kind too."""
+    env = {"MLFLOW_TRACKING_URI": server.uri}
+    challenge(data, *WEAK)
+    for name, frame in (
+        ("wide", digits.assign(more=digits["pixel_3_3"] * 2)),
+        ("named", digits.assign(target=digits["target"].map("n{}".format))),
+    ):
+        path = write(frame, tmp_path / f"{name}.csv")
+        other = mljobs("train", "random-forest", path, *WEAK, "--model-name", tmp_path.name, **env)
+        assert mljobs("promote", other.result["run_directory"], **env).exit_code == 0
+        ended = challenge(data, *STRONG)
+        assert (ended.exit_code, ended.result["promotion"]) == (65, None), ended.stderr
+
+
+def test_a_champion_that_is_none_of_ours(challenge: Challenge, data: Path, server: Server, tmp_path: Path) -> None:
+    """Somebody set the alias to a model of another program: 78 and what to do, unless nothing is to be compared."""
+    import mlflow
+    from sklearn.dummy import DummyClassifier
+
+    mlflow.set_tracking_uri(server.uri)
+    with mlflow.start_run(experiment_id=server.client.create_experiment(tmp_path.name)):
+        settings = {"registered_model_name": tmp_path.name, "pip_requirements": []}
+        mlflow.sklearn.log_model(DummyClassifier().fit([[0]], [0]), name="model", **settings)
+    server.client.set_registered_model_alias(tmp_path.name, "champion", "1")
+    refused = challenge(data, *WEAK)
+    assert (refused.exit_code, "another --model-name" in refused.result["reason"]) == (78, True)
+    assert outcome(challenge(data, *WEAK, "--promote-if", "always")) == (0, "promoted", "1")
+
+
+def test_a_long_name(challenge: Challenge, data: Path, server: Server, tmp_path: Path) -> None:
+    """It may be longer than a file's may be."""
+    name = f"{tmp_path.name}-" + "模型" * 45
+    assert outcome(challenge(data, *WEAK, "--model-name", name)) == (0, "promoted", None)
+    assert aliases(server, name) == {"champion": "1"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a@b", "a?b", "a#b", " "])
+def test_names_that_have_a_meaning_in_uris(mljobs: MLJobs, csv: Path, name: str) -> None:
+    """78, for all who take one."""
+    assert mljobs("train", "random-forest", csv, "--model-name", name).exit_code == 78
+    assert mljobs("rollback", name, MLFLOW_TRACKING_URI="http://127.0.0.1:9").exit_code == 78
+
+
+def test_a_rollback_that_was_killed_is_finished(
+    challenge: Challenge, mljobs: MLJobs, data: Path, server: Server, tmp_path: Path
+) -> None:
+    """Between two aliases, both are the same version; the other is not forgotten."""
+    challenge(data, *WEAK)
+    challenge(data, *STRONG)
+    for alias, version in (("leaving", "2"), ("champion", "1")):
+        server.client.set_registered_model_alias(tmp_path.name, alias, version)
+    assert aliases(server, tmp_path.name) == {"champion": "1", "previous": "1", "leaving": "2"}
+    back = mljobs("rollback", tmp_path.name, MLFLOW_TRACKING_URI=server.uri)
+    assert (back.exit_code, back.stdout) == (0, f"version 1 is champion of {tmp_path.name} again; previous: 2\n")
+    assert aliases(server, tmp_path.name) == {"champion": "1", "previous": "2"}
 
 
 def test_drift_is_told_and_can_be_a_gate(
@@ -384,6 +474,25 @@ def test_a_champion_that_changes_during_the_fit(
     promotion = end(process)["promotion"]
     assert (promotion["status"], promotion["champion"]) == ("kept", "2")
     assert aliases(server, tmp_path.name) == {"champion": "2", "previous": "1"}
+
+
+def test_a_champion_that_can_not_be_compared_comes_during_the_fit(
+    challenge: Challenge, mljobs: MLJobs, data: Path, digits: pd.DataFrame, server: Server, tmp_path: Path
+) -> None:
+    """What was trained is not thrown away: the run ends well, with its model, and the champion stays."""
+    env = {"MLFLOW_TRACKING_URI": server.uri}
+    challenge(data, *WEAK)
+    path = write(digits.assign(more=digits["pixel_3_3"] * 2), tmp_path / "wide.csv")
+    other = mljobs("train", "random-forest", path, *WEAK, "--model-name", tmp_path.name, **env)
+    process = Jobs(tmp_path, data, server.uri).start("long", "--param", "n_estimators=1500")
+    while not list(tmp_path.glob("runs/*-long-*/checkpoint/trees-from-10.skops")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    assert mljobs("promote", other.result["run_directory"], **env).exit_code == 0
+    result = end(process)
+    assert (result["promotion"]["status"], "'more'" in result["promotion"]["reason"]) == ("kept", True)
+    assert (Path(result["run_directory"]) / "model").is_dir()
+    assert aliases(server, tmp_path.name)["champion"] == "2"
 
 
 def test_challengers_at_the_same_moment(data: Path, server: Server, tmp_path: Path) -> None:

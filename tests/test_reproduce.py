@@ -159,6 +159,16 @@ def test_a_run_in_mlflow(mljobs: MLJobs, cancer: Path, server: Server) -> None:
     assert (ended.exit_code, changed(ended)) == (0, []), ended.stderr
 
 
+@pytest.mark.server
+def test_an_evaluation_in_mlflow(mljobs: MLJobs, cancer: Path, server: Server) -> None:
+    """It has no model of its own."""
+    env = {"MLFLOW_TRACKING_URI": server.uri}
+    run = mljobs("train", "random-forest", cancer, *FAST).result["run_directory"]
+    evaluated = mljobs("evaluate", run, cancer, **env)
+    ended = mljobs("reproduce", evaluated.result["run_id"], **env)
+    assert (ended.exit_code, "has no trained model" in ended.stderr) == (66, True)
+
+
 @pytest.mark.tensorflow
 def test_images(mljobs_process: MLJobs, tmp_path: Path) -> None:
     """A network, too, with its stored weights against those trained again."""

@@ -1,8 +1,7 @@
 """Whether one model is better than another on the same rows by more than chance, and what these rows could show."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -72,8 +71,9 @@ class Comparison:
     low, high : interval of the gain at level `1 - 2 * alpha`, so that each end is as sure as a one-sided test.
     p_better : how often chance would give the challenger so much more than the champion, or more, if neither were better.
     p_worse : likewise the champion.
-    recall_drop : the worst class's fall of recall, the challenger's subtracted from the champion's, at least 0.
-    recall_class : its label, None if no class's recall fell.
+    recall_drop : the worst class's fall of recall beyond chance (sign test at `alpha` among its rows), the challenger's
+        subtracted from the champion's, at least 0.
+    recall_class : its label, None if no class's recall fell so.
     recall_rows : rows of that class, 0 if there is none.
     n_groups : groups of rows that belong to each other; `n_samples` if each is by itself.
     inflation : how many times more the gain varies than if each row were by itself.
@@ -136,7 +136,7 @@ class Comparison:
         gained, lost = int(np.sum(change > 0)), int(np.sum(change < 0))
         low, high = paired.interval(kinds, alpha, random_state)
         p_better, p_worse = paired.p_values(kinds)
-        recall_drop, recall_class, recall_rows = _worst_fall(y_true, -change)
+        recall_drop, recall_class, recall_rows = _worst_fall(y_true, -change, alpha)
         return cls(
             n_samples=n,
             alpha=alpha,
@@ -158,8 +158,11 @@ class Comparison:
 
     @property
     def least_gain(self) -> float | None:
-        """The smallest gain that these rows could show: see the function `least_gain`."""
-        return least_gain(self.n_samples, self.alpha)
+        """The smallest gain that these rows could show: see the function `least_gain`.
+
+        Rows that belong to each other count as one: that is a little too much if their groups are of unequal size.
+        """
+        return least_gain(self.n_groups, self.alpha)
 
     @property
     def likely_gain(self) -> float | None:
@@ -174,19 +177,21 @@ class Comparison:
         """Return the fields, and what the rows could show, as values that JSON knows."""
         return {**asdict(self), "least_gain": self.least_gain, "likely_gain": self.likely_gain}
 
-    @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Self:
-        """Return what `to_json` gave; what else is there is passed over."""
-        return cls(**{each.name: said[each.name] for each in fields(cls)})
 
+def _worst_fall(y_true: np.ndarray, lost: np.ndarray, alpha: float) -> tuple[float, Label | None, int]:
+    """Return the greatest fall of a class's recall beyond chance, the class (the first of equal ones), and its rows.
 
-def _worst_fall(y_true: np.ndarray, lost: np.ndarray) -> tuple[float, Label | None, int]:
-    """Return the greatest fall of a class's recall, the class (the first of equal ones), and how many rows it has.
+    A class of few rows falls by much for no reason: of many such classes one always does. So a fall counts if the sign
+    test among the class's own rows says so; not corrected for the number of classes, to be on the safe side.
 
     `lost` is 1 for a row that only the champion has right, -1 for one that only the challenger has; shape (n_samples,).
     """
+    from scipy import stats
+
     classes, codes, rows = np.unique(y_true, return_inverse=True, return_counts=True)
-    change = np.bincount(codes, weights=lost, minlength=len(classes)) / rows
+    falls, rises = (np.bincount(codes[lost == sign], minlength=len(classes)) for sign in (1, -1))
+    is_sure = stats.binom.sf(falls - 1, falls + rises, 0.5) <= alpha
+    change = np.where(is_sure, (falls - rises) / rows, 0)
     worst = int(np.argmax(change))
     if change[worst] <= 0:
         return 0.0, None, 0

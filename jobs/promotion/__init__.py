@@ -7,6 +7,7 @@ from typing import Any, Literal
 from jobs.config import JobConfig
 from jobs.contract.drift import Drift
 from jobs.evaluation.comparison import Comparison
+from jobs.tracking import registry
 
 Verdict = Literal["promote", "keep", "undecided"]
 
@@ -59,6 +60,12 @@ def tags(promotion: Mapping[str, Any]) -> dict[str, str]:
         "mljobs.promotion_reason": promotion["reason"],
         "mljobs.champion": promotion["champion"] or "",
     }
+
+
+def sentence(promotion: Mapping[str, Any]) -> str:
+    """Return a decision in one sentence of Markdown."""
+    promoted, kept = registry.DECIDED
+    return f"{promoted if promotion['verdict'] == 'promote' else kept}: {promotion['reason']}"
 
 
 def points(promotion: Mapping[str, Any]) -> dict[str, float]:

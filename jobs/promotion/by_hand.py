@@ -1,5 +1,6 @@
 """A person moves the aliases: `mljobs promote` and `mljobs rollback`."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,7 @@ def rollback(model: str, runs_dir: Path, console: Console) -> str:
     """
     check_model_name(model)
     client = _client()
+    _ask(lambda: registry.partners(client, model))  # before anything is made in the folder
     with place(runs_dir, model, console):
         new, old = _ask(lambda: registry.roll_back(client, model))
     return f"version {new.version} is champion of {model} again; previous: {old.version}"
@@ -65,6 +67,9 @@ def _crown(client: Any, own: Version) -> Version | None:
     """Move the aliases."""
     registry.pardon(client, own)
     champion = registry.behind(client, own.name, registry.CHAMPION)
+    if champion and champion.version != own.version:
+        # Else a decision for it that is still on its way would put it back.
+        registry.mark_rolled_back(client, champion)
     return registry.crown(client, own, champion.contract if champion else own.version, "promoted by hand")
 
 
@@ -80,10 +85,13 @@ def _published_as(directory: Path) -> str:
 
 def _only_version(client: Any, run_id: str) -> Version:
     """Return the version that is the run's model."""
-    found = registry.of_run(client, run_id)
+    found, tags = registry.of_run(client, run_id), client.get_run(run_id).data.tags
+    if len(found) > 1:
+        name = json.loads(tags["mljobs.config"])["model_name"] or tags["mljobs.pipeline"]
+        found = [each for each in found if each.name == name]
     if found:
         return found[0]
-    reason = client.get_run(run_id).data.tags.get("mljobs.reason")
+    reason = tags.get("mljobs.reason")
     raise NoInputError(
         f"the model of run {run_id} is not in the registry{f', because it was rejected: {reason}' if reason else ''}"
     )

@@ -1,5 +1,6 @@
 """A training job's claim to the champion's place: before its fit, after it, and left behind for a later decision."""
 
+import hashlib
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -8,27 +9,23 @@ from typing import Any
 import numpy as np
 
 from jobs import locks, pipelines
-from jobs.artifacts import RunDirectory
+from jobs.artifacts import UNDECIDED, RunDirectory
 from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.contract.drift import Drift
 from jobs.contract.profile import Profile
 from jobs.datasets.fingerprints import Fingerprints
-from jobs.errors import OutputError, TrackingError
+from jobs.errors import ConfigError, DataError, OutputError, TrackingError
 from jobs.promotion import Decision
 from jobs.promotion.opponent import Entrant, Opponent, meet
-from jobs.tracking import Patience, configured_uri, connect, is_answering, is_remote, registry, within
+from jobs.tracking import LOCAL_SECONDS, Patience, configured_uri, connect, is_answering, is_remote, registry, within
 from jobs.tracking.answers import describe
 from jobs.tracking.registry import Version
-
-WAITING = "undecided"
-"""Folder of a run directory with what a decision waits for; gone when that is made."""
 
 _ROWS = "rows"
 _FACTS = "facts.npz"
 _SECONDS = 3.0
-_SECONDS_LOCAL = 120.0
-"""How long an answer is waited for; an embedded store can't be away, but takes seconds to be opened."""
+"""How long an answer is waited for."""
 
 
 class Challenge:
@@ -85,7 +82,10 @@ class Challenge:
         y_pred : its labels for the holdout.
         shortfall : which gates it misses; empty if it passes.
         """
-        self._face_champion()
+        try:
+            self._face_champion()
+        except (ConfigError, DataError) as error:  # another champion than at the beginning: what was trained is kept
+            return Decision(self._entrant.model, "keep", shortfall or str(error))
         if shortfall and self._opponent is None:
             return Decision(self._entrant.model, "keep", shortfall)
         if self._opponent is None:
@@ -104,12 +104,12 @@ class Challenge:
             groups = np.empty(0, np.uint64) if held_out.groups is None else held_out.groups
             np.savez(folder / _FACTS, y_pred=y_pred, rows=held_out.rows, groups=groups)
 
-        self._directory.write(WAITING, fill)
+        self._directory.write(UNDECIDED, fill)
 
     def _face_champion(self) -> None:
         """Meet whoever is champion now, unless that was done, or the server does not answer."""
         uri = str(configured_uri())
-        seconds = _SECONDS if is_remote(uri) else _SECONDS_LOCAL
+        seconds = _SECONDS if is_remote(uri) else LOCAL_SECONDS
         try:
             with self._patience.waiting():
                 if not is_answering(uri):
@@ -146,7 +146,7 @@ def left_by(directory: Path, model: str) -> tuple[Entrant, np.ndarray]:
         It is damaged, or the pipeline's packages are not installed here.
     """
     saved = pipelines.open_model(directory / "model")
-    folder = directory / WAITING
+    folder = directory / UNDECIDED
     rows = folder / (_ROWS + saved.pipeline.SUFFIX)
     holdout = saved.pipeline.read(rows, target=saved.schema.get("target", ""), schema=saved.schema, scratch=folder)
     with np.load(folder / _FACTS, allow_pickle=False) as facts:
@@ -182,8 +182,8 @@ def place(runs_dir: Path, model: str, console: Console) -> FileIO:
     OutputError
         The folder can't be written.
     """
-    # No job is called so: `@` can't be in their names.
-    path = runs_dir / ".locks" / f"@{model}"
+    # No job is called so: `@` can't be in their names. Those of models can be too long for a file's.
+    path = runs_dir / ".locks" / f"@{hashlib.sha256(model.encode()).hexdigest()[:16]}"
     try:
         file = locks.open_shared(path)
     except OSError as error:

@@ -1,18 +1,17 @@
 """Carrying decisions out: the aliases move when all of a run is in MLflow, and not before."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jobs import history, pipelines, resources
-from jobs.artifacts import RunDirectory
+from jobs.artifacts import UNDECIDED, RunDirectory
 from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.errors import ConfigError, DataError, NoInputError
-from jobs.promotion import QUEUED, drift_shortfall, points
+from jobs.promotion import QUEUED, drift_shortfall, points, sentence
 from jobs.promotion import tags as promotion_tags
-from jobs.promotion.challenge import WAITING, left_by
+from jobs.promotion.challenge import left_by
 from jobs.promotion.opponent import meet
 from jobs.tracking import registry
 from jobs.tracking.registry import Version
@@ -39,11 +38,13 @@ def conclude(
 
     MLflow's client raises what it likes.
     """
+    if promotion["verdict"] == "undecided":
+        raise ValueError("what is not decided can't be carried out")
     own = _version(client, run_id, promotion["model"])
     concluded = _carry_out(client, own, promotion)
-    registry.note(client, run_id, promotion_tags(concluded), points(concluded))
+    registry.note(client, run_id, promotion_tags(concluded), points(concluded), sentence(concluded))
     _say(concluded, console)
-    shutil.rmtree(directory / WAITING, ignore_errors=True)
+    RunDirectory(directory).remove(UNDECIDED)
     return concluded
 
 
@@ -73,7 +74,10 @@ def _carry_out(client: Any, own: Version | None, promotion: Mapping[str, Any]) -
         if registry.ROLLED_BACK_TAG in own.tags:
             return _kept(promotion, "it was rolled back")
         if now != promotion["champion"]:
-            return _kept(promotion, f"version {now} became champion in the meantime; the next run is held against that")
+            return _kept(
+                promotion,
+                f"{f'version {now}' if now else 'none'} became champion in the meantime; --force holds it against that",
+            )
         registry.crown(client, own, promotion["contract"] or own.version, promotion["reason"])
     return {**promotion, "status": "promoted", "version": own.version}
 

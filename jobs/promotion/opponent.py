@@ -1,6 +1,6 @@
 """What a challenger is held against: the champion, asked for the same rows, if that is fair."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,16 @@ from jobs.pipelines import SavedModel
 from jobs.promotion import Decision, Verdict
 from jobs.tracking import models
 from jobs.tracking.registry import Version
+
+_OTHER_ROWS = (
+    "use --split stable, with the same --random-state, --split-key and no larger --test-size, from now on (to begin with it, "
+    "once with --promote-if always), or rows of their own with --eval-data"
+)
+_ANEW = "to begin anew, once with --promote-if always, or another --model-name"
+"""What a person can do about a comparison that is not fair."""
+
+_NAMED = 5
+"""Classes that a message names, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +64,16 @@ class Opponent:
     Parameters
     ----------
     champion : the version, None if there is none.
-    y_pred : its labels for the holdout, or the most frequent label where no champion can be asked, shape (n_holdout,);
-        None if a comparison would not be fair, and the rule can do without.
-    is_champion : whether `y_pred` are the champion's.
+    y_pred : its labels for the holdout, or for lack of a champion the most frequent label, shape (n_holdout,); None if a
+        comparison would not be fair, and the rule can do without.
+    is_new : which rows of the holdout neither side was trained on, shape (n_holdout,), bool: they alone are compared.
     drift : of the challenger's data from the contract, None if there is none.
     contract : version whose data are the contract; None if that are the challenger's own.
     """
 
     champion: Version | None
     y_pred: np.ndarray | None
-    is_champion: bool
+    is_new: np.ndarray
     drift: Drift | None = None
     contract: str | None = None
 
@@ -79,10 +89,10 @@ class Opponent:
         comparison = None
         if self.y_pred is not None:
             comparison = Comparison.from_predictions(
-                entrant.holdout.y,
-                y_pred,
-                self.y_pred,
-                groups=entrant.held_out.units,
+                entrant.holdout.y[self.is_new],
+                y_pred[self.is_new],
+                self.y_pred[self.is_new],
+                groups=entrant.held_out.units[self.is_new],
                 alpha=config.alpha,
                 random_state=config.random_state,
             )
@@ -90,9 +100,9 @@ class Opponent:
         if shortfall:
             verdict, reason = "keep", shortfall
         elif comparison is None:
-            verdict, reason = "promote", f"--promote-if always; version {version} can't be compared fairly"
+            verdict, reason = "promote", "--promote-if always, without a comparison, since there is no fair one"
         else:
-            verdict, reason = promotion.judge(config, comparison, version if self.is_champion else None)
+            verdict, reason = promotion.judge(config, comparison, version)
         return Decision(entrant.model, verdict, reason, version, comparison, self.contract, self.drift)
 
 
@@ -106,33 +116,35 @@ def meet(champion: Version | None, config: JobConfig, entrant: Entrant, scratch:
     DataError
         The entrant's data break the contract.
     ConfigError
-        The comparison would not be fair, or the champion is of another kind.
+        There is no fair comparison, and the rule can't do without.
     """
-    majority = np.full(len(entrant.holdout), entrant.majority)
+    is_new = ~entrant.held_out.are_in(entrant.trained_on)
+    bar = "" if is_new.any() else f"all rows that are held out were trained on too; {_OTHER_ROWS}"
     if champion is None:
-        return Opponent(None, majority, is_champion=False)
-    saved = pipelines.open_model(models.folder(champion.uri, scratch))
-    if saved.pipeline_name != entrant.pipeline:
-        raise ConfigError(f"the champion of {champion.name} is a {saved.pipeline_name}: choose another --model-name")
-    if config.new_contract and not _can_be_asked(saved, entrant):
-        return Opponent(champion, majority, is_champion=False)
-    drift, origin = (
-        (None, None) if config.new_contract else _hold_to_contract(config, champion, saved, entrant, scratch)
-    )
+        return _unless_barred(config, Opponent(None, np.full(len(is_new), entrant.majority), is_new), bar)
+    try:
+        saved = pipelines.open_model(models.folder(champion.uri, scratch))
+    except NoInputError as error:
+        return _unless_barred(
+            config, Opponent(champion, None, is_new), f"the champion can't be asked: {error}; {_ANEW}"
+        )
+    held: tuple[Drift | None, str | None] = (None, None)
+    if saved.pipeline_name == entrant.pipeline and not config.new_contract:
+        held = _hold_to_contract(config, champion, saved, entrant, scratch)
+    bar = bar or _bar(saved, entrant)
     y_pred = None
-    if _is_fair(config, champion, saved, entrant):
+    if not bar:
         model = saved.load(trust_pickle=config.trust_pickle)
         y_pred = model.classes_[np.argmax(model.predict_proba(entrant.holdout.X), axis=1)]
-    return Opponent(champion, y_pred, is_champion=True, drift=drift, contract=origin)
+    said = f"version {champion.version} of {champion.name}, the champion, {bar}" if bar else ""
+    return _unless_barred(config, Opponent(champion, y_pred, is_new, *held), said)
 
 
-def _can_be_asked(saved: SavedModel, entrant: Entrant) -> bool:
-    """Tell whether a champion knows the columns and classes of the entrant's rows."""
-    try:
-        contract.check(entrant.path, entrant.profile.schema, saved.schema)
-    except DataError:
-        return False
-    return True
+def _unless_barred(config: JobConfig, opponent: Opponent, bar: str) -> Opponent:
+    """Return the opponent, without its labels if a comparison is barred; raise ConfigError if the rule needs one."""
+    if bar and config.promote_if != "always":
+        raise ConfigError(f"there is no fair comparison: {bar}")
+    return replace(opponent, y_pred=None) if bar else opponent
 
 
 def _hold_to_contract(
@@ -147,36 +159,36 @@ def _hold_to_contract(
             agreed = Profile.load(first.parent)
         except NoInputError:  # that version was deleted: its heir's data are the contract
             origin = champion.version
-    if agreed is None:  # of a version of this program that kept none
-        contract.check(entrant.path, entrant.profile.schema, saved.schema)
-        return None, origin
-    contract.check(entrant.path, entrant.profile.schema, agreed.schema)
-    return Drift.between(agreed, entrant.profile, alpha=config.alpha), origin
+    if agreed is not None:  # a version of this program that kept none has made it
+        contract.check(entrant.path, entrant.profile.schema, agreed.schema)
+    # A champion that was promoted by hand may know others than the contract has.
+    _require_alike(saved, entrant)
+    return Drift.between(agreed, entrant.profile, alpha=config.alpha) if agreed else None, origin
 
 
-def _is_fair(config: JobConfig, champion: Version, saved: SavedModel, entrant: Entrant) -> bool:
-    """Tell whether no row of the holdout is one that only one of both was trained on.
+def _require_alike(saved: SavedModel, entrant: Entrant) -> None:
+    """Raise DataError if the entrant's rows are not such as the champion can be asked for; classes may be new to it."""
+    schema = entrant.profile.schema
+    contract.check(entrant.path, schema, {**saved.schema, "classes": schema["classes"]})
+    if not set(schema["classes"]) & set(saved.schema["classes"]):
+        named = ", ".join(map(repr, saved.schema["classes"][:_NAMED]))
+        raise DataError(f"{entrant.path} has none of the champion's classes ({named}); correct it, or --new-contract")
 
-    Raises
-    ------
-    ConfigError
-        It is not fair, and the rule can't do without a comparison.
-    """
+
+def _bar(saved: SavedModel, entrant: Entrant) -> str:
+    """Return what keeps a champion from being compared, and what to do; empty if nothing does."""
+    if saved.pipeline_name != entrant.pipeline:
+        return f"is a {saved.pipeline_name}; {_ANEW}"
+    try:
+        _require_alike(saved, entrant)
+    except DataError as error:
+        return f"can't be asked for rows like these ({error}); {_ANEW}"
     seen = saved.fingerprints()
-    what = "does not say which rows it was trained on"
-    if seen is not None:
-        by_champion, by_entrant = entrant.held_out.are_in(seen), entrant.held_out.are_in(entrant.trained_on)
-        # What both were trained on, as rows that are there twice, favours neither.
-        if (by_champion == by_entrant).all():
-            return True
-        n_seen, n_own = np.count_nonzero(by_champion & ~by_entrant), np.count_nonzero(by_entrant & ~by_champion)
-        what = f"was trained on {n_seen:,} of the {len(by_champion):,} rows that are held out now"
-        if n_own:
-            what += f", and the challenger on {n_own:,} others of them"
-    if config.promote_if == "always":
-        return False
-    raise ConfigError(
-        f"version {champion.version} of {champion.name}, the champion, {what}, so a comparison would not be fair; "
-        "use --split stable, with the same --random-state, --split-key and no larger --test-size, from now on "
-        "(to begin with it, once with --promote-if always), or rows of their own with --eval-data"
-    )
+    if seen is None:
+        return f"does not say which rows it was trained on; {_ANEW}"
+    by_champion, by_entrant = entrant.held_out.are_in(seen), entrant.held_out.are_in(entrant.trained_on)
+    n_seen, n_own = np.count_nonzero(by_champion & ~by_entrant), np.count_nonzero(by_entrant & ~by_champion)
+    if n_seen or n_own:
+        others = f", and the new model on {n_own:,} others of them" if n_own else ""
+        return f"was trained on {n_seen:,} of the {len(by_entrant):,} rows that are held out now{others}; {_OTHER_ROWS}"
+    return ""

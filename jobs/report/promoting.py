@@ -66,7 +66,8 @@ def _gain(comparison: Comparison, champion: str) -> str:
 
 def detectable(report: "Report") -> str:
     """Return what this many rows can show about a gain, and with a comparison what they are likely to."""
-    n, alpha = report.evaluation.n_samples, report.alpha
+    alpha = report.alpha
+    n = report.comparison.n_groups if report.comparison else report.evaluation.n_samples
     least = least_gain(n, alpha)
     if least is None:
         return f"This holdout can detect no gain at all: it has too few rows for the level {alpha:g}."
@@ -77,7 +78,7 @@ def detectable(report: "Report") -> str:
     if report.comparison is None:
         return sentence
     likely = report.comparison.likely_gain
-    disagreeing = (report.comparison.gained + report.comparison.lost) / n
+    disagreeing = (report.comparison.gained + report.comparison.lost) / report.comparison.n_samples
     where = f"Between models that differ on as many answers as these ({view.percent(disagreeing)})"
     found = f"a true gain of {points(likely)} points is" if likely is not None else "no gain is"
     return f"{sentence} {where}, {found} found in {POWER:.0%} of cases."
@@ -115,9 +116,9 @@ def table(report: "Report") -> Table | None:
 
 
 def _fallen(comparison: Comparison) -> str:
-    """Return the class whose recall fell most."""
+    """Return the class whose recall fell most beyond chance."""
     if comparison.recall_class is None:
-        return "no class's recall fell"
+        return "no class's recall fell beyond chance"
     return f"class {view.name(comparison.recall_class)}, {view.rows_in_words(comparison.recall_rows)}"
 
 

@@ -40,6 +40,9 @@ T = TypeVar("T")
 _USER = re.compile(r"(?<=://)(?:[^/\s]*@|[^/\s:@\[]*:(?!\d+(?:[/?#\s,;:)'\"]|$))\S*@)")
 
 
+LOCAL_SECONDS = 120.0
+"""For so long an embedded store is waited for, which can't be away; it takes seconds to be opened and is made at first use."""
+
 ANSWER_SECONDS = 3
 """How long a job waits for an answer."""
 
@@ -138,6 +141,20 @@ def is_answering(uri: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def hurried(uri: str, seconds: float) -> Any:
+    """Return a client that raises TimeoutError when it is asked for anything some seconds from now; a local store can't hang."""
+    deadline = time.monotonic() + (seconds if is_remote(uri) else LOCAL_SECONDS)
+    client = connect(uri)
+
+    class Hurried:
+        def __getattr__(self, name: str) -> Any:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not done within {seconds:.0f} s")
+            return getattr(client, name)
+
+    return Hurried()
 
 
 def connect(uri: str) -> Any:

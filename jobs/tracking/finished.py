@@ -7,15 +7,12 @@ from jobs.config import JobConfig
 from jobs.console import Console
 from jobs.datasets import sha256_of
 from jobs.result import Result
-from jobs.tracking import Patience, configured_uri, connect, is_answering, is_remote, within
+from jobs.tracking import LOCAL_SECONDS, Patience, configured_uri, connect, is_answering, is_remote, within
 from jobs.tracking.answers import describe
 from jobs.tracking.replay import KEY_TAG, NAME_TAG, RUN_TAG
 
 _SECONDS = 3.0
 """How long a start waits to hear it."""
-
-_SECONDS_LOCAL = 120.0
-"""The same for an embedded store, which can't be away; it takes seconds to be opened and is made at first use."""
 
 
 def ask(config: JobConfig, key: str, since: float, console: Console, patience: Patience) -> tuple[Result, str] | None:
@@ -38,9 +35,11 @@ def ask(config: JobConfig, key: str, since: float, console: Console, patience: P
     try:
         client = connect(uri)
         with patience.waiting():
-            seconds = _SECONDS if is_remote(uri) else _SECONDS_LOCAL
+            seconds = _SECONDS if is_remote(uri) else LOCAL_SECONDS
             run = within(seconds, lambda: _last_finished(client, config.experiment or config.pipeline, name))
             if run is None or run.data.tags.get(KEY_TAG) != key or run.info.end_time / 1000 < since:
+                return None
+            if run.data.tags.get("mljobs.promotion") == "queued":  # by a job that is gone, with what the decision needs
                 return None
             return _result(run, config, name), run.data.tags[RUN_TAG]
     except Exception as error:  # noqa: BLE001 - whatever the client raises, the job goes on and says it
@@ -78,7 +77,7 @@ def _result(run: Any, config: JobConfig, name: str) -> Result:
 
 def _promotion(tags: Mapping[str, str]) -> dict[str, Any] | None:
     """Return what MLflow knows of what became of a run's model as a challenger, None if it was none."""
-    if "mljobs.promotion" not in tags:
+    if not tags.get("mljobs.promotion"):
         return None
     status, reason = tags["mljobs.promotion"], tags["mljobs.promotion_reason"]
     return {"status": status, "reason": reason, "champion": tags["mljobs.champion"] or None}

@@ -12,7 +12,7 @@ from jobs import journal
 from jobs.errors import TrackingError
 from jobs.journal import Event
 from jobs.signals import Stop
-from jobs.tracking import LEAST_BYTES_A_SECOND, Patience, connect, is_remote, without_password
+from jobs.tracking import LEAST_BYTES_A_SECOND, LOCAL_SECONDS, Patience, connect, is_remote, without_password
 from jobs.tracking.answers import describe
 from jobs.tracking.condensing import condensed
 from jobs.tracking.replay import Replay
@@ -22,9 +22,6 @@ _PATIENCE_OF_STOPPED = 4.0
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between one try and the next, as long as the job works."""
-
-_LOCAL_PATIENCE = 120.0
-"""Seconds for which a job waits for an embedded store, which can't be away; it may be slow to open."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Publisher:
     def __init__(self, uri: str, directory: Path, patience: Patience, earlier: Iterable[Event] = ()) -> None:
         self._uri = uri
         self._directory = directory
-        self._patience = patience if is_remote(uri) else Patience(_LOCAL_PATIENCE)
+        self._patience = patience if is_remote(uri) else Patience(LOCAL_SECONDS)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._tried = threading.Event()
         self._finishing = threading.Event()

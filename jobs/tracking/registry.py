@@ -12,6 +12,9 @@ from jobs.tracking.answers import status_of
 CHAMPION = "champion"
 PREVIOUS = "previous"
 
+_LEAVING = "leaving"
+"""Alias of a champion that is being rolled back from, as long as that takes."""
+
 CONTRACT_TAG = "mljobs.contract"
 """Tag of a version: the one whose data are the contract, handed on from champion to champion."""
 
@@ -21,6 +24,10 @@ REASON_TAG = "mljobs.promotion"
 ROLLED_BACK_TAG = "mljobs.rolled_back"
 """Tag of a version that was rolled back: no decision that is still on its way may put it back."""
 
+DECIDED = ("**Promoted**", "**Not promoted**")
+"""How the sentence about a decision begins on the page of a run."""
+
+_PAGE = "mlflow.note.content"
 _NOT_FOUND = 404
 
 
@@ -77,8 +84,23 @@ def crown(client: Any, version: Version, contract: str, reason: str) -> Version 
     return before
 
 
+def partners(client: Any, name: str) -> tuple[Version, Version]:
+    """Return the previous champion of `name` and the champion.
+
+    Raises
+    ------
+    NoInputError
+        There is no such model, or no version behind one of the aliases.
+    """
+    new, old = behind(client, name, PREVIOUS), behind(client, name, CHAMPION)
+    if new is None or old is None:
+        missing = PREVIOUS if old else CHAMPION
+        raise NoInputError(f"{name} has no version behind the alias {missing!r}, so there is nothing to roll back to")
+    return new, old
+
+
 def roll_back(client: Any, name: str) -> tuple[Version, Version]:
-    """Let champion and previous change places; return the new champion and the old one.
+    """Let champion and previous change places, or finish what was killed at that; return the new champion and the old one.
 
     Raises
     ------
@@ -87,18 +109,27 @@ def roll_back(client: Any, name: str) -> tuple[Version, Version]:
     ConfigError
         Both are the same version.
     """
-    new, old = behind(client, name, PREVIOUS), behind(client, name, CHAMPION)
-    if new is None or old is None:
-        missing = PREVIOUS if old else CHAMPION
-        raise NoInputError(f"{name} has no version behind the alias {missing!r}, so there is nothing to roll back to")
+    new, old = partners(client, name)
+    begun = behind(client, name, _LEAVING)
+    if begun and new.version == old.version:
+        old = begun
     if new.version == old.version:
         raise ConfigError(f"champion and previous of {name} are both version {old.version}: nothing to roll back to")
-    # The mark first: a decision for the old one that is still on its way finds it, whenever this is killed.
-    client.set_model_version_tag(name, old.version, ROLLED_BACK_TAG, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    # The marks first: a decision for the old one that is still on its way finds it, whenever this is killed.
+    mark_rolled_back(client, old)
+    client.set_registered_model_alias(name, _LEAVING, old.version)
     client.set_registered_model_alias(name, CHAMPION, new.version)
     client.set_registered_model_alias(name, PREVIOUS, old.version)
+    client.delete_registered_model_alias(name, _LEAVING)
     pardon(client, new)
     return new, old
+
+
+def mark_rolled_back(client: Any, version: Version) -> None:
+    """Mark a version so that no decision that is still on its way puts it back."""
+    client.set_model_version_tag(
+        version.name, version.version, ROLLED_BACK_TAG, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    )
 
 
 def pardon(client: Any, version: Version) -> None:
@@ -107,13 +138,16 @@ def pardon(client: Any, version: Version) -> None:
         client.delete_model_version_tag(version.name, version.version, ROLLED_BACK_TAG)
 
 
-def note(client: Any, run_id: str, tags: Mapping[str, str], points: Mapping[str, float]) -> None:
-    """Write tags to a run, and metrics that are not there yet."""
+def note(client: Any, run_id: str, tags: Mapping[str, str], points: Mapping[str, float], sentence: str) -> None:
+    """Write tags to a run, metrics that are not there yet, and the sentence of the decision on top of its page."""
     from mlflow.entities import Metric, RunTag
 
-    now, known = journal.now(), client.get_run(run_id).data.metrics
-    metrics = [Metric(name, value, now, 0) for name, value in points.items() if name not in known]
-    client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
+    now, known = journal.now(), client.get_run(run_id).data
+    metrics = [Metric(name, value, now, 0) for name, value in points.items() if name not in known.metrics]
+    first, *others = known.tags.get(_PAGE, "").split("\n\n")
+    others = [each for each in others if not each.startswith(DECIDED)]
+    page = {_PAGE: "\n\n".join([first, sentence, *others])}
+    client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in {**tags, **page}.items()])
 
 
 def _aliases(client: Any, name: str) -> dict[str, str]:
