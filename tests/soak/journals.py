@@ -72,8 +72,10 @@ class Run:
         if self.end is None:
             return None
         since = self.events[self.events.index(self.end) + 1 :]
-        decisions = [event["promotion"] for event in since if event["event"] == "promotion"]
-        return decisions[-1] if decisions else self.end["result"]["promotion"]
+        decided: dict[str, Any] | None = self.end["result"]["promotion"]
+        for event in since:
+            decided = event["promotion"] if event["event"] == "promotion" else decided
+        return decided
 
     def of_kind(self, kind: str) -> list[Event]:
         """Return its events of one kind."""

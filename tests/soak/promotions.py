@@ -60,7 +60,7 @@ def of_aliases(runs: Sequence[Run], view: View) -> Iterator[Finding]:
         run = by_name.get(names.get(owners.get((model, version), ""), ""))
         decided = run.promotion if run else None
         # Rolled back, and by another rollback brought back.
-        return bool(decided) and (decided["status"] == "promoted" or decided["reason"] == _ROLLED_BACK)
+        return decided is not None and (decided["status"] == "promoted" or decided["reason"] == _ROLLED_BACK)
 
     for model, aliases in view.aliases.items():
         for alias, version in aliases.items():
