@@ -6,6 +6,7 @@ from typing import Any
 
 from jobs import promotion
 from jobs.config import JobConfig
+from jobs.contract.columns import cut
 from jobs.contract.drift import ColumnDrift
 from jobs.datasets import Dataset
 from jobs.errors import ExitCode
@@ -96,7 +97,7 @@ def decision(config: JobConfig, made: promotion.Decision) -> Decision:
 
 def alarm(column: ColumnDrift) -> str:
     """Return a drift in one sentence."""
-    return f"{column.name!r} has drifted from the contract: PSI {column.psi:.4f}, p = {column.adjusted:.2g} ({column.test})"
+    return f"{cut(column.name)!r} has drifted from the contract: PSI {column.psi:.4f}, p = {column.adjusted:.2g} ({column.test})"
 
 
 def metric_points(evaluation: Evaluation, duplicates: Duplicates) -> dict[str, float]:

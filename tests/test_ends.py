@@ -18,6 +18,7 @@ from harness import Ended, MLJobs
 from jobs import artifacts, history, journal, run, signals
 from jobs.console import Console
 from jobs.errors import StopError
+from jobs.journal import Journal
 from jobs.result import Result
 
 FAST = ("--param", "n_estimators=5")
@@ -285,3 +286,14 @@ def test_a_lost_run_is_queued_if_its_last_attempt_was_to_be_published(tmp_path: 
     assert found
     assert found.end
     assert (found.result.tracking, found.result.attempts) == ("queued", 2)
+
+
+def test_an_end_is_found_behind_what_came_after_it(mljobs: MLJobs, csv: Path) -> None:
+    """What became of the model is told after the end of its run, and may be long."""
+    run = Path(mljobs("train", "random-forest", csv, *FAST).result["run_directory"])
+    with closing(Journal(run / "journal.jsonl")) as record:
+        record.append("promotion", promotion={"status": "promoted", "reason": "x" * 100_000})
+        record.append("published", run_id="1", tracking_uri="http://127.0.0.1:9")
+    found = history.open_run(run)
+    assert found
+    assert (found.result.status, found.result.promotion["status"], found.result.run_id) == ("finished", "promoted", "1")

@@ -324,16 +324,20 @@ def test_a_promotion_by_hand_is_not_undone_by_a_late_sync(server: Server, jobs: 
 
 
 def test_one_decision_that_can_not_be_made_does_not_hold_up_others(server: Server, proxy: Proxy, jobs: Jobs) -> None:
-    """Sync publishes all else, says which is not decided, and ends with 69."""
-    jobs.challenge(*WEAK)
+    """The champion's files can't be had: sync publishes all else, says what is not decided, and ends with 69."""
+    champion = jobs.challenge(*WEAK)
     proxy.refuse()
-    stuck, later = jobs.challenge(*STRONG), jobs.challenge(*WEAK)
+    stuck = jobs.challenge(*STRONG)
+    plain = jobs.call("train", "random-forest", jobs.data, *WEAK, "--name", "plain").result
     proxy.open()
-    (Path(stuck["run_directory"]) / "model" / "mljobs.json").rename(Path(stuck["run_directory"]) / "aside")
+    proxy.faults["GET /api/2.0/mlflow-artifacts"] = proxies.answer_500
     ended = jobs.call("sync")
-    assert promotion_of(later)["status"] == "kept"
-    assert ended.exit_code in {0, 69}
-    assert aliases(server, jobs.name) == {"champion": "1"}
+    said = f"not decided yet by {Path(stuck['run_directory']).name}; all else is published"
+    assert (ended.exit_code, said in ended.stderr) == (69, True), ended.stderr
+    assert json.loads((Path(plain["run_directory"]) / "result.json").read_text())["tracking"] == "published"
+    proxy.faults.clear()
+    assert jobs.call("sync").exit_code == 0
+    assert_decided(server, jobs, champion, stuck)
 
 
 def test_the_page_of_the_run_says_what_became_of_it(server: Server, proxy: Proxy, jobs: Jobs) -> None:

@@ -74,7 +74,7 @@ class Categories:
         counts = np.bincount(codes[codes >= 0], minlength=len(texts)).astype(np.int64)
         # Equally frequent ones in the order of their digests: the order of the rows must not be seen.
         frequent = np.lexsort((digests, -counts))[:SHOWN]
-        names = {int(digests[k]): _cut(texts[k]) for k in frequent}
+        names = {int(digests[k]): cut(texts[k]) for k in frequent}
         order = np.argsort(digests)
         return cls(digests[order], counts[order], int(np.sum(codes < 0)), names)
 
@@ -94,6 +94,6 @@ def _digest(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """Return a text that is not endless."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

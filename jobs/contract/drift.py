@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from jobs.contract import statistics
-from jobs.contract.columns import Categories, Column, Numbers
+from jobs.contract.columns import Categories, Column, Numbers, cut
 from jobs.contract.profile import Profile
 from jobs.contract.statistics import Finding, Test
 
@@ -51,7 +51,7 @@ class ColumnDrift:
         """Return the numbers as values that JSON knows."""
         test = f"{self.test} of missing or not" if self.of_missing else self.test
         numbers = {key: getattr(self, key) for key in ("statistic", "p_value", "adjusted", "psi")}
-        return {"column": self.name, "test": test, **numbers}
+        return {"column": cut(self.name), "test": test, **numbers}
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobs.config import JobConfig
+from jobs.contract.columns import cut
 from jobs.contract.drift import Drift
 from jobs.evaluation.comparison import Comparison
 from jobs.tracking import registry
@@ -112,7 +113,7 @@ def judge(config: JobConfig, comparison: Comparison, champion: str | None) -> tu
 def _bar(config: JobConfig, comparison: Comparison, other: str) -> str:
     """Return what keeps a challenger from being promoted; empty if nothing does."""
     if comparison.recall_drop > config.max_recall_drop:
-        fall = f"the recall of class {comparison.recall_class!r} falls by {comparison.recall_drop:.4f}"
+        fall = f"the recall of class {cut(str(comparison.recall_class))!r} falls by {comparison.recall_drop:.4f}"
         return f"{fall}, more than --max-recall-drop {config.max_recall_drop:g}"
     if config.promote_if == "better" and comparison.p_better > config.alpha:
         return _sentence(comparison, other, "not better")
@@ -129,7 +130,7 @@ def drift_shortfall(config: JobConfig, drift: Drift | None) -> str:
     worst = drift.worst if drift else None
     if config.max_drift is None or worst is None or worst.psi <= config.max_drift:
         return ""
-    return f"the drift of {worst.name!r} (PSI {worst.psi:.4f}) is over --max-drift {config.max_drift:g}"
+    return f"the drift of {cut(worst.name)!r} (PSI {worst.psi:.4f}) is over --max-drift {config.max_drift:g}"
 
 
 def _sentence(comparison: Comparison, other: str, word: str) -> str:
