@@ -77,6 +77,7 @@ def _settle(config: JobConfig, result: Result, stop: Stop, patience: Patience, c
             publish_queued(config.runs_dir, console, stop, patience, also=Path(standing) if standing else None)
         if standing and (run := history.open_run(Path(standing))):
             result.tracking, result.run_id = run.result.tracking, run.result.run_id
+            result.promotion = run.result.promotion
     except Exception as error:  # noqa: BLE001 - the next start, which looks again, may still find a bug in this
         console.warning(f"earlier runs are left as they are: {error!r}")
 

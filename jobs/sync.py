@@ -154,7 +154,7 @@ class _Sender:
     def _conclude(self, record: Journal, run: PastRun, run_id: str) -> bool:
         """Carry out what was decided of a run's model, or decide it now; return False if that is not possible yet."""
         promotion = run.result.promotion
-        if promotion is None or not is_waiting(promotion):
+        if promotion is None or not (is_waiting(promotion) or run.promotion):
             return True
         try:
             with place(run.path.parent, promotion["model"], self._console):
@@ -170,5 +170,6 @@ class _Sender:
             return False
         finally:
             self.is_deciding = False
-        record.append("promotion", promotion=concluded)
+        if concluded != promotion:
+            record.append("promotion", promotion=concluded)
         return True

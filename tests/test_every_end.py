@@ -401,7 +401,6 @@ def test_a_challenger_that_is_killed_at_any_step_is_promoted_once(drivers: list[
         list(pool.map(kill, drivers, [points[each::DRIVERS] for each in range(DRIVERS)]))
 
 
-@pytest.mark.xfail(reason="all is sent once more, its tag `queued` too, and not what became of it", strict=True)
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_killed_when_all_is_done(drivers: list[Driver], champion: Champion) -> None:
     """But for the mark that it is."""
@@ -409,7 +408,6 @@ def test_a_challenger_that_is_killed_when_all_is_done(drivers: list[Driver], cha
     check_challenger_dies(champion.challenged_in(drivers[0], "done"), at, champion.promotion, ())
 
 
-@pytest.mark.xfail(reason="it is `kept`, though it was champion and is `previous`", strict=True)
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_champion_that_is_displaced_before_it_could_say_that_it_is_one(
     drivers: list[Driver], champion: Champion
@@ -426,7 +424,6 @@ def test_a_champion_that_is_displaced_before_it_could_say_that_it_is_one(
     assert (result["promotion"]["status"], result["promotion"]["version"]) == ("promoted", "2")
 
 
-@pytest.mark.xfail(reason="the start that carries the decision out says `queued` on stdout", strict=True)
 def test_the_start_that_carries_a_decision_out_says_so(drivers: list[Driver], champion: Champion) -> None:
     """It is skipped, and stands for the run, whose `result.json` says what it says."""
     place = champion.challenged_in(drivers[0], "carried out")
@@ -438,7 +435,6 @@ def test_the_start_that_carries_a_decision_out_says_so(drivers: list[Driver], ch
     assert result["promotion"] == again.result["promotion"]
 
 
-@pytest.mark.xfail(reason="its tag is `queued`, for ever", strict=True)
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_stopped_waits_for_no_decision(

@@ -34,16 +34,18 @@ def conclude(
     client : `mlflow.MlflowClient`.
     directory : the run directory.
     run_id : MLflow's.
-    promotion : the decision as the journal has it, waiting to be carried out.
+    promotion : the decision as the journal has it; if it is carried out already, MLflow's page is brought up to it.
 
     MLflow's client raises what it likes.
     """
     if promotion["verdict"] == "undecided":
         raise ValueError("what is not decided can't be carried out")
-    own = _version(client, run_id, promotion["model"])
-    concluded = _carry_out(client, own, promotion)
+    concluded = dict(promotion)
+    if is_waiting(promotion):
+        concluded = _carry_out(client, _version(client, run_id, promotion["model"]), promotion)
+        _say(concluded, console)
+    # All of the run may just have been sent once more, with what it said before.
     registry.note(client, run_id, promotion_tags(concluded), points(concluded), sentence(concluded))
-    _say(concluded, console)
     RunDirectory(directory).remove(UNDECIDED)
     return concluded
 
@@ -73,6 +75,9 @@ def _carry_out(client: Any, own: Version | None, promotion: Mapping[str, Any]) -
     if now != own.version:
         if registry.ROLLED_BACK_TAG in own.tags:
             return _kept(promotion, "it was rolled back")
+        if registry.has_been_champion(client, own):
+            # The process was killed before it could say so, and another one was promoted since.
+            return {**promotion, "status": "promoted", "version": own.version}
         if now != promotion["champion"]:
             return _kept(
                 promotion,

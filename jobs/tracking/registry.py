@@ -19,7 +19,7 @@ CONTRACT_TAG = "mljobs.contract"
 """Tag of a version: the one whose data are the contract, handed on from champion to champion."""
 
 REASON_TAG = "mljobs.promotion"
-"""Tag of a version: why it became champion."""
+"""Tag of a version that is or was champion: why it became that."""
 
 ROLLED_BACK_TAG = "mljobs.rolled_back"
 """Tag of a version that was rolled back: no decision that is still on its way may put it back."""
@@ -77,11 +77,17 @@ def crown(client: Any, version: Version, contract: str, reason: str) -> Version 
     """
     before = behind(client, version.name, CHAMPION)
     client.set_model_version_tag(version.name, version.version, CONTRACT_TAG, contract)
-    client.set_model_version_tag(version.name, version.version, REASON_TAG, reason)
     if before and before.version != version.version:
         client.set_registered_model_alias(version.name, PREVIOUS, before.version)
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    client.set_model_version_tag(version.name, version.version, REASON_TAG, reason)
     return before
+
+
+def has_been_champion(client: Any, version: Version) -> bool:
+    """Tell whether a version was champion at some time."""
+    previous = behind(client, version.name, PREVIOUS)
+    return REASON_TAG in version.tags or (previous is not None and previous.version == version.version)
 
 
 def partners(client: Any, name: str) -> tuple[Version, Version]:
