@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from harness import Ended, MLJobs, Server, free_port, start_server, wait_for
+from proxy import Proxy
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +95,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """Stand before the real server."""
+    with Proxy(server.uri) as standing:
+        yield standing

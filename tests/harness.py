@@ -33,6 +33,30 @@ class Ended:
 MLJobs = Callable[..., Ended]
 
 
+def end(process: "subprocess.Popen[str]", seconds: float = 120) -> Ended:
+    """Wait for the end of a process."""
+    stdout, stderr = process.communicate(timeout=seconds)
+    return Ended(process.returncode, stdout, stderr)
+
+
+class Processes:
+    """Starts mljobs in a folder, in processes of their own; with settings by the environment."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.folder = folder
+        self._env = {**os.environ, **env}
+
+    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        """Start mljobs."""
+        command = [sys.executable, "-m", "jobs", *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self._env, cwd=self.folder, stdout=pipe, stderr=pipe, text=True)
+
+    def call(self, *arguments: object) -> Ended:
+        """Run mljobs to its end."""
+        return end(self.start(*arguments))
+
+
 @dataclass(frozen=True)
 class Server:
     """A real MLflow tracking server."""

@@ -1,22 +1,22 @@
 """Who is champion is decided when the server answers, on the same rows, once; whatever was killed in between."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import proxy as proxies
 import pytest
-from harness import Ended, Server
+from harness import Ended, Processes, Server, end
 from proxy import Proxy, Request
 from sklearn.datasets import load_digits
 
 from jobs import journal
+
+if TYPE_CHECKING:
+    import subprocess
 
 pytestmark = pytest.mark.server
 
@@ -24,24 +24,13 @@ WEAK = ("--param", "n_estimators=3")
 STRONG = ("--param", "n_estimators=60")
 
 
-class Jobs:
-    """Starts challengers in processes of their own, with a proxy as their server."""
+class Jobs(Processes):
+    """Starts challengers for the model that is called as the folder, with a proxy as their server."""
 
     def __init__(self, folder: Path, uri: str) -> None:
+        super().__init__(folder, MLFLOW_TRACKING_URI=uri, MLJOBS_MODEL_NAME=folder.name)
         self.data = folder / "digits.csv"
         self.name = folder.name
-        self._folder = folder
-        self._env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLJOBS_MODEL_NAME": folder.name}
-
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
-        """Start mljobs."""
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "jobs", *map(str, arguments)]
-        return subprocess.Popen(command, env=self._env, cwd=self._folder, stdout=pipe, stderr=pipe, text=True)
-
-    def call(self, *arguments: object) -> Ended:
-        """Run mljobs to its end."""
-        return end(self.start(*arguments))
 
     def challenge(self, *arguments: object) -> dict[str, Any]:
         """Train a challenger, which ends with 0, and return its result."""
@@ -49,19 +38,6 @@ class Jobs:
         ended = self.call(*job, *arguments)
         assert ended.exit_code == 0, ended.stderr
         return ended.result
-
-
-def end(process: "subprocess.Popen[str]") -> Ended:
-    """Wait for the end of a process."""
-    stdout, stderr = process.communicate(timeout=120)
-    return Ended(process.returncode, stdout, stderr)
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    """Stand before the real server."""
-    with Proxy(server.uri) as standing:
-        yield standing
 
 
 @pytest.fixture

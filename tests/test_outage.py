@@ -1,24 +1,24 @@
 """A tracking server that is down, slow or dying costs no training and no result; in the end MLflow has each run once."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import proxy as proxies
 import pytest
-from harness import Ended, Server
+from harness import Ended, Processes, Server, end
 from proxy import Proxy, Request
 
 from jobs import journal
 from jobs.datasets import sha256_of
+
+if TYPE_CHECKING:
+    import subprocess
 
 pytestmark = pytest.mark.server
 
@@ -26,19 +26,12 @@ SMALL = ("--param", "n_estimators=5")
 LONG = ("--param", "n_estimators=1000")
 
 
-class Jobs:
-    """Starts mljobs in a folder, in processes of their own, with a proxy as their server."""
+class Jobs(Processes):
+    """Starts mljobs in a folder, with a proxy as its server."""
 
     def __init__(self, folder: Path, uri: str) -> None:
-        self.folder = folder
+        super().__init__(folder, MLFLOW_TRACKING_URI=uri, MLFLOW_EXPERIMENT_NAME=folder.name)
         self.runs = folder / "runs"
-        self._env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_EXPERIMENT_NAME": folder.name}
-
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
-        """Start mljobs."""
-        command = [sys.executable, "-m", "jobs", *map(str, arguments)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self._env, cwd=self.folder, stdout=pipe, stderr=pipe, text=True)
 
     def train(self, *arguments: object) -> "subprocess.Popen[str]":
         """Start a job that registers its model under the folder's name."""
@@ -46,20 +39,7 @@ class Jobs:
 
     def sync(self, *arguments: object) -> Ended:
         """Run `mljobs sync` to its end."""
-        return end(self.start("sync", *arguments))
-
-
-def end(process: "subprocess.Popen[str]") -> Ended:
-    """Wait for the end of a process."""
-    stdout, stderr = process.communicate(timeout=120)
-    return Ended(process.returncode, stdout, stderr)
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    """Stand before the real server."""
-    with Proxy(server.uri) as standing:
-        yield standing
+        return self.call("sync", *arguments)
 
 
 @pytest.fixture

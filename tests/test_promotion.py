@@ -1,20 +1,20 @@
 """A new model takes the champion's place only if it is better on the same rows by more than chance; a real registry says so."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from harness import Ended, MLJobs, Server
+from harness import Ended, MLJobs, Processes, Server, end
 from sklearn.datasets import load_digits, load_wine
+
+if TYPE_CHECKING:
+    import subprocess
 
 pytestmark = pytest.mark.server
 
@@ -436,28 +436,24 @@ def test_an_unchanged_start_tells_what_was_decided(mljobs: MLJobs, data: Path, s
     }
 
 
-class Jobs:
+class Jobs(Processes):
     """Starts challengers in processes of their own."""
 
     def __init__(self, folder: Path, data: Path, uri: str) -> None:
-        self._folder = folder
+        super().__init__(folder, MLFLOW_TRACKING_URI=uri, MLJOBS_MODEL_NAME=folder.name)
         self._data = data
-        self._env = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLJOBS_MODEL_NAME": folder.name}
 
-    def start(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
-        """Start one."""
-        job = (sys.executable, "-m", "jobs", "train", "random-forest", str(self._data), "--promote")
-        command = [*job, "--split", "stable", "--name", name, *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self._env, cwd=self._folder, stdout=pipe, stderr=pipe, text=True)
+    def challenge(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
+        """Start one, as the job called `name`."""
+        split = ("--promote", "--split", "stable")
+        return self.start("train", "random-forest", self._data, *split, "--name", name, *arguments)
 
 
-def end(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """Wait for the end, and return the result."""
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-    result: dict[str, Any] = json.loads(stdout)
-    return result
+def result_of(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    """Wait for the end, which is 0, and return the result."""
+    ended = end(process, 300)
+    assert ended.exit_code == 0, ended.stderr
+    return ended.result
 
 
 def test_a_champion_that_changes_during_the_fit(
@@ -466,12 +462,12 @@ def test_a_champion_that_changes_during_the_fit(
     """The decision is made against whoever is champion then, not against whoever was at the beginning."""
     challenge(data, *WEAK)
     other = challenge(data, *STRONG, "--min-gain", "0.5")
-    process = Jobs(tmp_path, data, server.uri).start("long", "--param", "n_estimators=1500")
+    process = Jobs(tmp_path, data, server.uri).challenge("long", "--param", "n_estimators=1500")
     while not list(tmp_path.glob("runs/*-long-*/checkpoint/trees-from-10.skops")):
         assert process.poll() is None
         time.sleep(0.02)
     mljobs("promote", other.result["run_directory"], MLFLOW_TRACKING_URI=server.uri)
-    promotion = end(process)["promotion"]
+    promotion = result_of(process)["promotion"]
     assert (promotion["status"], promotion["champion"]) == ("kept", "2")
     assert aliases(server, tmp_path.name) == {"champion": "2", "previous": "1"}
 
@@ -484,12 +480,12 @@ def test_a_champion_that_can_not_be_compared_comes_during_the_fit(
     challenge(data, *WEAK)
     path = write(digits.assign(more=digits["pixel_3_3"] * 2), tmp_path / "wide.csv")
     other = mljobs("train", "random-forest", path, *WEAK, "--model-name", tmp_path.name, **env)
-    process = Jobs(tmp_path, data, server.uri).start("long", "--param", "n_estimators=1500")
+    process = Jobs(tmp_path, data, server.uri).challenge("long", "--param", "n_estimators=1500")
     while not list(tmp_path.glob("runs/*-long-*/checkpoint/trees-from-10.skops")):
         assert process.poll() is None
         time.sleep(0.02)
     assert mljobs("promote", other.result["run_directory"], **env).exit_code == 0
-    result = end(process)
+    result = result_of(process)
     assert (result["promotion"]["status"], "'more'" in result["promotion"]["reason"]) == ("kept", True)
     assert (Path(result["run_directory"]) / "model").is_dir()
     assert aliases(server, tmp_path.name)["champion"] == "2"
@@ -499,7 +495,7 @@ def test_challengers_at_the_same_moment(data: Path, server: Server, tmp_path: Pa
     """Four equal ones: one becomes champion, the others are held against it."""
     jobs = Jobs(tmp_path, data, server.uri)
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(end, [jobs.start(f"job{i}", *WEAK) for i in range(4)]))
+        results = list(pool.map(result_of, [jobs.challenge(f"job{i}", *WEAK) for i in range(4)]))
     assert sorted(each["promotion"]["status"] for each in results) == ["kept", "kept", "kept", "promoted"]
     (champion,) = [each["promotion"]["version"] for each in results if each["promotion"]["status"] == "promoted"]
     assert aliases(server, tmp_path.name) == {"champion": champion}
