@@ -18,7 +18,7 @@ def of_promotion(run: Run, found: Any, view: View) -> Iterator[str]:
     """Yield how a run's decision is not made, not carried out, or told differently here and there."""
     decided, tags = run.promotion, found.data.tags
     if not run.has_result:
-        if decided or tags.get("mljobs.promotion", "none") != "none":
+        if decided or tags.get("mljobs.promotion"):
             yield f"it has no model, but a decision: {decided}, in MLflow {_told(tags)}"
         return
     if bool(decided) != run.events[0]["config"]["promote"]:
