@@ -359,6 +359,7 @@ def check_challenger_dies(place: Place, at: int, expected: dict[str, Any], after
     result = check_one_end(directory)
     assert result
     assert (result["status"], result["tracking"], result["promotion"]) == ("finished", "published", expected)
+    assert again.result["promotion"] == expected
     decided = [event["promotion"]["status"] for event in events(directory) if event["event"] == "promotion"]
     assert decided.count("promoted") == 1
     check_promoted(Server(str(place.uri)), directory, result)
@@ -380,9 +381,7 @@ def check_promoted(server: Server, directory: Path, result: dict[str, Any]) -> N
 def steps_of_a_challenger(steps: list[str]) -> list[int]:
     """Return the numbers of the steps that tell or do something, and of some others."""
     told = {number for number, step in enumerate(steps) if step.startswith(("append", "call"))}
-    marked = steps.index("append published")
-    known = {marked - 1, marked}  # see the test after the next
-    return sorted((told | set(Random(1).sample(range(len(steps)), 15))) - known)  # noqa: S311 - no secret
+    return sorted(told | set(Random(1).sample(range(len(steps)), 15)))  # noqa: S311 - no secret
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own, of its embedded store
@@ -402,13 +401,6 @@ def test_a_challenger_that_is_killed_at_any_step_is_promoted_once(drivers: list[
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
-def test_a_challenger_that_is_killed_when_all_is_done(drivers: list[Driver], champion: Champion) -> None:
-    """But for the mark that it is."""
-    at = champion.steps.index("append published")
-    check_challenger_dies(champion.challenged_in(drivers[0], "done"), at, champion.promotion, ())
-
-
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_champion_that_is_displaced_before_it_could_say_that_it_is_one(
     drivers: list[Driver], champion: Champion
 ) -> None:
@@ -422,6 +414,49 @@ def test_a_champion_that_is_displaced_before_it_could_say_that_it_is_one(
     result = check_one_end(place.runs[0])
     assert result
     assert (result["promotion"]["status"], result["promotion"]["version"]) == ("promoted", "2")
+
+
+def third_is_champion(place: Place) -> None:
+    """Let another job's challenger be promoted, whatever it is held against."""
+    third = place(*CHALLENGE, "--name", "third", "--param", "max_features=1", "--promote-if", "always")
+    assert third.result["promotion"]["status"] == "promoted", third.stderr
+
+
+@pytest.mark.xfail(reason="the version of its first attempt is left", strict=True)
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+def test_a_challenger_that_is_rejected_when_it_is_resumed_has_no_version(
+    drivers: list[Driver], champion: Champion
+) -> None:
+    """It was accepted when it was killed; in the meantime somebody better became champion."""
+    place = champion.challenged_in(drivers[0], "rejected later")
+    required = (*CHALLENGE, "--require-improvement")
+    place(*required, end="SIGKILL", at=champion.steps.index("append model") + 2)
+    assert place("sync", "runs").exit_code == 0
+    third_is_champion(place)
+    again = place(*required)
+    assert (again.exit_code, again.result["attempts"], again.result["status"]) == (3, 2, "rejected"), again.stderr
+    client = Server(str(place.uri)).client
+    assert client.search_model_versions(f"run_id = '{again.result['run_id']}'") == []
+
+
+@pytest.mark.xfail(reason="the numbers of its first attempt's decision are left", strict=True)
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+def test_a_challenger_that_is_decided_about_anew_shows_the_numbers_of_that(
+    drivers: list[Driver], champion: Champion
+) -> None:
+    """It was stopped after its decision, resumed in an outage, and decided about late, against another champion."""
+    place = champion.challenged_in(drivers[0], "decided anew")
+    place(*CHALLENGE, end="SIGTERM", at="rename .unfinished/report.html")
+    third_is_champion(place)
+    store, place.uri = place.uri, "http://127.0.0.1:9"
+    assert place(*CHALLENGE).result["promotion"]["verdict"] == "undecided"
+    place.uri = store
+    assert place("sync", "runs").exit_code == 0
+    result = check_one_end(place.runs[0])
+    assert result
+    assert (result["attempts"], result["promotion"]["champion"]) == (2, "2")
+    (run,) = in_mlflow(Server(str(place.uri)), place.runs[0])
+    assert run.data.metrics["champion/gain"] == result["promotion"]["comparison"]["gain"]
 
 
 def test_the_start_that_carries_a_decision_out_says_so(drivers: list[Driver], champion: Champion) -> None:
