@@ -158,12 +158,12 @@ class Run:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time one step of the job."""
+        """Time one step of the job, which may have several parts."""
         start = time.monotonic()
         try:
             yield
         finally:
-            self.result.seconds[name] = round(time.monotonic() - start, 3)
+            self.result.seconds[name] = round(self.result.seconds.get(name, 0.0) + time.monotonic() - start, 3)
 
     def on_progress(self, unit: str, done: int, total: int, **metrics: float) -> None:
         """Take a fit's progress: to the console, and its metrics as points of curves."""
