@@ -422,7 +422,6 @@ def third_is_champion(place: Place) -> None:
     assert third.result["promotion"]["status"] == "promoted", third.stderr
 
 
-@pytest.mark.xfail(reason="the version of its first attempt is left", strict=True)
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_rejected_when_it_is_resumed_has_no_version(
     drivers: list[Driver], champion: Champion
@@ -439,7 +438,6 @@ def test_a_challenger_that_is_rejected_when_it_is_resumed_has_no_version(
     assert client.search_model_versions(f"run_id = '{again.result['run_id']}'") == []
 
 
-@pytest.mark.xfail(reason="the numbers of its first attempt's decision are left", strict=True)
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_decided_about_anew_shows_the_numbers_of_that(
     drivers: list[Driver], champion: Champion

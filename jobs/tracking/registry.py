@@ -145,11 +145,11 @@ def pardon(client: Any, version: Version) -> None:
 
 
 def note(client: Any, run_id: str, tags: Mapping[str, str], points: Mapping[str, float], sentence: str) -> None:
-    """Write tags to a run, metrics that are not there yet, and the sentence of the decision on top of its page."""
+    """Write tags to a run, metrics that are not there yet, or are of an earlier decision, and the sentence of the decision on top of its page."""
     from mlflow.entities import Metric, RunTag
 
     now, known = journal.now(), client.get_run(run_id).data
-    metrics = [Metric(name, value, now, 0) for name, value in points.items() if name not in known.metrics]
+    metrics = [Metric(name, value, now, 0) for name, value in points.items() if known.metrics.get(name) != value]
     first, *others = known.tags.get(_PAGE, "").split("\n\n")
     others = [each for each in others if not each.startswith(DECIDED)]
     page = {_PAGE: "\n\n".join([first, sentence, *others])}

@@ -127,7 +127,8 @@ class Replay:
     def _found(self) -> list[str]:
         """Return MLflow's ids of the run, that with content first; the others are of requests that arrived late."""
         runs = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{self._run}'")
-        return [run.info.run_id for run in sorted(runs, key=lambda run: (-_size(run.data), run.info.run_id))]
+        size = {run.info.run_id: len(run.data.params) + len(run.data.metrics) + len(run.data.tags) for run in runs}
+        return sorted(size, key=lambda run_id: (-size[run_id], run_id))
 
     def _resume(self, event: Event) -> None:  # noqa: ARG002 - all events have the same signature
         """Show the run as one that goes on."""
@@ -216,6 +217,8 @@ class Replay:
             self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
         if event["name"]:
             self._register(event["name"], model, event["description"], event["tags"])
+        else:  # an earlier attempt may have been accepted
+            self._drop((), self._client.search_model_versions(f"run_id = '{self.run_id}'"))
 
     def _logged_model(self, name: str) -> Any:
         """Return the run's logged model, made if it is not there."""
@@ -293,8 +296,3 @@ class Replay:
         """Nothing to send: the mark that all was sent."""
 
     _promotion = _published  # aliases move when all is there; see `promotion.conclude`
-
-
-def _size(data: Any) -> int:
-    """Return how much MLflow has of a run."""
-    return len(data.params) + len(data.metrics) + len(data.tags)
