@@ -22,6 +22,8 @@ _AGE = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h|d|w)")
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _MOST_OF_NAME = 100
+_MOST_DRIFT = 100
+"""Population stability index that no data reach: each bin that becomes empty gives some units."""
 _NOT_IN_MODEL_NAMES = "/:@?#"
 """They have a meaning in MLflow's URIs of models."""
 
@@ -141,7 +143,7 @@ class JobConfig:
             ("--alpha", self.alpha, 1e-6, 0.5),
             ("--min-gain", self.min_gain, -1, 1),
             ("--max-recall-drop", self.max_recall_drop, 0, 1),
-            ("--max-drift", self.max_drift, 0, math.inf),
+            ("--max-drift", self.max_drift, 0, _MOST_DRIFT),
         ):
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"{option} must be a number from {low:g} to {high:g}, got {value}")
@@ -150,6 +152,8 @@ class JobConfig:
             "--new-contract": self.new_contract,
         }
         asked["--max-drift"] = self.max_drift is not None
+        for name in ("promote_if", "alpha", "min_gain", "max_recall_drop"):
+            asked[f"--{name.replace('_', '-')}"] = getattr(self, name) != getattr(JobConfig, name)
         idle = [option for option, is_set in asked.items() if is_set]
         if idle and not self.promote:
             raise ConfigError(f"{idle[0]} needs a champion to be held against: add --promote")
@@ -181,7 +185,7 @@ class JobConfig:
 def check_model_name(name: str) -> None:
     """Raise ConfigError for a name that no registered model can have."""
     if not name.strip() or set(name) & set(_NOT_IN_MODEL_NAMES):
-        raise ConfigError(f"--model-name must not be blank nor contain one of {_NOT_IN_MODEL_NAMES}, got {name!r}")
+        raise ConfigError(f"a model's name must not be blank nor contain one of {_NOT_IN_MODEL_NAMES}, got {name!r}")
 
 
 def parse_age(option: str, text: str) -> float:

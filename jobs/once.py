@@ -71,13 +71,13 @@ def take_turn(config: JobConfig, name: str, held: ExitStack, console: Console) -
     for run in history.runs(config.runs_dir, console, name):
         if run.is_accepted_or_rejected:
             return Turn(
-                key, digests, _skipped(run.result, run.path.name, console) if _stands(run, key, since) else None
+                key, digests, _skipped(config, run.result, run.path.name, console) if _stands(run, key, since) else None
             )
         if run.start["key"] == key and run.can_go_on:
             return Turn(key, digests, interrupted=_journal(run, console))
     patience = Patience()
     found = finished.ask(config, key, since, console, patience)
-    return Turn(key, digests, _skipped(*found, console) if found else None, patience=patience)
+    return Turn(key, digests, _skipped(config, *found, console) if found else None, patience=patience)
 
 
 def _journal(run: PastRun, console: Console) -> Journal | None:
@@ -142,9 +142,20 @@ def _stands(run: PastRun, key: str, since: float) -> bool:
     return young and run.start["key"] == key and (run.path / "model").is_dir()
 
 
-def _skipped(result: Result, run: str, console: Console) -> Result:
+def _skipped(config: JobConfig, result: Result, run: str, console: Console) -> Result:
     """Return the result of a start for which that of another run stands; a rejected one is no better by standing."""
     rejected = f", which was rejected: {result.reason}" if result.status == "rejected" else ""
     reason = f"nothing changed since {run}{rejected}"
     console.info(f"skipped: {reason}", **{name: value for name, value in result.metrics.items() if name == "accuracy"})
-    return replace(result, status="skipped", reason=reason, seconds={}, peak_memory_bytes=None)
+    skipped = replace(result, status="skipped", reason=reason, seconds={}, peak_memory_bytes=None)
+    hold_to_improvement(config, skipped)
+    return skipped
+
+
+def hold_to_improvement(config: JobConfig, skipped: Result) -> None:
+    """Reject a start if an improvement is required, and the run that stands for it has turned out to be none."""
+    promotion = skipped.promotion
+    kept = promotion is not None and promotion["status"] == "kept"
+    if config.require_improvement and promotion and kept and skipped.exit_code == ExitCode.OK:
+        skipped.exit_code = ExitCode.REJECTED
+        skipped.reason = f"{skipped.reason}, which was not promoted: {promotion['reason']}"

@@ -103,7 +103,10 @@ def reproduce(request: Request, runs_dir: Path, console: Console) -> Reproductio
     inputs = list(_inputs(config, recorded))
     if not all(fact.is_same for fact in inputs if fact.name.endswith("data")):
         return Reproduction(
-            _table(inputs), _sentence(inputs, "nothing was trained, since other data give another result")
+            _table(inputs),
+            _sentence(
+                inputs, "nothing was trained, since other data give another result; --data names a copy of what it was"
+            ),
         )
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)

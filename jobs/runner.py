@@ -162,6 +162,10 @@ def _challenge(config: JobConfig, run: Run, sides: Sides, profile: Profile) -> t
         trained_on=sides.trained_on,
         majority=most_frequent(sides.training.y),
     )
+    if config.split == "random" and config.eval_data is None:
+        run.warn(
+            "--split random holds out other rows when the data change: use --split stable, or no champion can be compared"
+        )
     challenge = Challenge(config, entrant, run.directory, run.patience, run.console)
     with run.step("champion"):
         drift = challenge.meet()

@@ -78,6 +78,7 @@ def _settle(config: JobConfig, result: Result, stop: Stop, patience: Patience, c
         if standing and (run := history.open_run(Path(standing))):
             result.tracking, result.run_id = run.result.tracking, run.result.run_id
             result.promotion = run.result.promotion
+            once.hold_to_improvement(config, result)
     except Exception as error:  # noqa: BLE001 - the next start, which looks again, may still find a bug in this
         console.warning(f"earlier runs are left as they are: {error!r}")
 

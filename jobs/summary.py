@@ -92,7 +92,7 @@ def registration(config: JobConfig, result: Result, evaluation: Evaluation) -> d
 def decision(config: JobConfig, made: promotion.Decision) -> Decision:
     """Return a decision as the report tells it."""
     champion = None if made.champion is None else f"version {made.champion}"
-    return Decision(made.model, made.verdict, champion, promotion.rule(config), made.reason)
+    return Decision(made.model, made.verdict, champion, promotion.rule(config, made.champion), made.reason)
 
 
 def alarm(column: ColumnDrift) -> str:
@@ -138,7 +138,7 @@ def description(evaluation: Evaluation, result: Result, made: promotion.Decision
     parts = [
         headline(evaluation, result.job),
         f"**Rejected**: {result.reason}" if result.reason else "",
-        promotion.sentence(made.to_json()) if made and made.verdict != "undecided" else "",
+        promotion.sentence(made.to_json()) if made and made.verdict != "undecided" and not result.reason else "",
         "\n".join(table),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -176,7 +176,7 @@ def test_bad_evaluation_file(
         (("--random-state", "-1"), "from 0 to"),
         (("--model-format", "onnx"), "skops, joblib"),
         (("--tracking", "required"), "MLFLOW_TRACKING_URI"),
-        (("--model-name", "a/b"), "must not be blank nor contain / or :"),
+        (("--model-name", "a/b"), "must not be blank nor contain one of /:@?#"),
     ],
 )
 def test_settings_that_make_no_sense(mljobs: MLJobs, csv: Path, arguments: tuple[str, ...], part: str) -> None:

@@ -72,7 +72,7 @@ def facts(column: Column) -> list[Any]:
         (
             {**TABLE, "columns": {"age": "numeric", "town": "text"}},
             TABLE,
-            r"contract of the first accepted run: correct the file, or make it the new contract with --new-contract$",
+            r"contract of the first accepted run: correct the file, name another model with --model-name, or make this the new contract with --new-contract$",
         ),
         ({**TABLE, "columns": {"age": "numeric"}}, TABLE, "found missing: 'city'; these"),
         (

@@ -243,6 +243,19 @@ def test_a_required_improvement_in_an_outage(proxy: Proxy, jobs: Jobs) -> None:
     assert jobs.call(*job, "--tracking", "required", "--name", "other").exit_code == 69
 
 
+def test_a_required_improvement_that_was_none_after_all(proxy: Proxy, jobs: Jobs) -> None:
+    """The night itself ended with 0, since nobody could know; the next start of the same job says 3, and goes on to."""
+    jobs.challenge(*WEAK)
+    job = ("train", "random-forest", jobs.data, "--promote", "--split", "stable", "--require-improvement", *WEAK)
+    proxy.refuse()
+    assert jobs.call(*job, "--name", "nightly").exit_code == 0
+    proxy.open()
+    for _ in range(2):
+        again = jobs.call(*job, "--name", "nightly")
+        assert (again.exit_code, again.result["status"], again.result["exit_code"]) == (3, "skipped", 3), again.stderr
+        assert "which was not promoted: not better than version 1 beyond chance" in again.result["reason"]
+
+
 def test_a_server_that_hangs_costs_ten_seconds_at_most(proxy: Proxy, jobs: Jobs) -> None:
     """Asking for the champion, at the start and at the end, counts like all other waiting."""
     proxy.fault = proxies.hang

@@ -420,6 +420,34 @@ def test_promotion_needs_a_registry(mljobs: MLJobs, csv: Path) -> None:
     assert (off.exit_code, "--tracking off" in off.stderr) == (78, True)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--promote", "--max-drift", "inf"), "--max-drift must be a number from 0 to"),
+        (("--promote", "--max-drift", "nan"), "--max-drift must be a number from 0 to"),
+        (("--promote", "--alpha", "0"), "--alpha must be a number from"),
+        (("--promote", "--max-drift", "0.2", "--new-contract"), "--max-drift has nothing to hold the data against"),
+        (("--promote-if", "always"), "--promote-if needs a champion to be held against: add --promote"),
+        (("--min-gain", "0.1"), "add --promote"),
+        (("--split-key", "x0"), "--split-key decides the holdout with --split stable only"),
+        (("--split", "stable", "--split-key", "target"), "--split-key must not be the column of labels"),
+    ],
+)
+def test_settings_that_make_no_sense(mljobs: MLJobs, csv: Path, options: tuple[str, ...], said: str) -> None:
+    """78, in one sentence."""
+    ended = mljobs("train", "random-forest", csv, *options, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert (ended.exit_code, said in ended.stderr) == (78, True), ended.stderr
+
+
+def test_the_rule_of_a_first_champion(challenge: Challenge, data: Path) -> None:
+    """The report says by which rule it was promoted, not by which the next one will be; a random split is warned of."""
+    ended = challenge(data, *WEAK, "--min-gain", "0.5", split="random")
+    assert outcome(ended) == (0, "promoted", None)
+    report = (Path(ended.result["run_directory"]) / "report.md").read_text()
+    assert "Rule: a first champion passes the gates, and is better than always naming the most frequent class" in report
+    assert "use --split stable, or no champion can be compared" in ended.stderr
+
+
 def test_an_unchanged_start_tells_what_was_decided(mljobs: MLJobs, data: Path, server: Server, tmp_path: Path) -> None:
     """The skipped start's result has the decision, from the folder and from MLflow."""
     job = ("train", "random-forest", data, *WEAK, "--promote", "--split", "stable", "--model-name", tmp_path.name)

@@ -80,7 +80,7 @@ def _refuse(path: Path, where: str, expected: str, found: str) -> None:
     """Raise DataError with the two ways out."""
     raise DataError(
         f"{path}{where}: expected {expected}, found {found}; these data break the contract of the first accepted run: "
-        "correct the file, or make it the new contract with --new-contract"
+        "correct the file, name another model with --model-name, or make this the new contract with --new-contract"
     )
 
 

@@ -80,8 +80,12 @@ def points(promotion: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def rule(config: JobConfig) -> str:
-    """Return by what rule a challenger is promoted, in words."""
+def rule(config: JobConfig, champion: str | None) -> str:
+    """Return by what rule a challenger is promoted in the place of a champion's version, if there is one, in words."""
+    if champion is None:
+        return (
+            "a first champion passes the gates, and is better than always naming the most frequent class beyond chance"
+        )
     if config.promote_if == "always":
         return "always, if the gates are passed"
     beyond = f"beyond chance (--alpha {config.alpha:g})"

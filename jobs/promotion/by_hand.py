@@ -113,4 +113,4 @@ def _ask(call: Callable[[], T]) -> T:
         raise
     except Exception as error:
         kind = NoInputError if status_of(error) in DOES_NOT_EXIST else TrackingError
-        raise kind(f"the server says: {describe(error)}") from error
+        raise kind(f"asking the server failed: {describe(error)}") from error

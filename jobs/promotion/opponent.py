@@ -188,7 +188,8 @@ def _bar(saved: SavedModel, entrant: Entrant) -> str:
         return f"does not say which rows it was trained on; {_ANEW}"
     by_champion, by_entrant = entrant.held_out.are_in(seen), entrant.held_out.are_in(entrant.trained_on)
     n_seen, n_own = np.count_nonzero(by_champion & ~by_entrant), np.count_nonzero(by_entrant & ~by_champion)
-    if n_seen or n_own:
-        others = f", and the new model on {n_own:,} others of them" if n_own else ""
-        return f"was trained on {n_seen:,} of the {len(by_entrant):,} rows that are held out now{others}; {_OTHER_ROWS}"
+    if n_seen:
+        return f"was trained on {n_seen:,} of the {len(by_entrant):,} rows that are held out now; {_OTHER_ROWS}"
+    if n_own:
+        return f"was not trained on {n_own:,} of the {len(by_entrant):,} rows that are held out, but the new model is: take them out"
     return ""
