@@ -384,7 +384,6 @@ def steps_of_a_challenger(steps: list[str]) -> list[int]:
     return sorted(told | set(Random(1).sample(range(len(steps)), 15)))  # noqa: S311 - no secret
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own, of its embedded store
 def test_a_challenger_that_is_killed_at_any_step_is_promoted_once(drivers: list[Driver], champion: Champion) -> None:
     """By the same start again, every other time after a sync, in the place of the one that it was held against."""
     assert [step.partition(" ")[0] for step in champion.steps].count("call") == 5
@@ -400,7 +399,6 @@ def test_a_challenger_that_is_killed_at_any_step_is_promoted_once(drivers: list[
         list(pool.map(kill, drivers, [points[each::DRIVERS] for each in range(DRIVERS)]))
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_champion_that_is_displaced_before_it_could_say_that_it_is_one(
     drivers: list[Driver], champion: Champion
 ) -> None:
@@ -422,7 +420,6 @@ def third_is_champion(place: Place) -> None:
     assert third.result["promotion"]["status"] == "promoted", third.stderr
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_rejected_when_it_is_resumed_has_no_version(
     drivers: list[Driver], champion: Champion
 ) -> None:
@@ -438,7 +435,6 @@ def test_a_challenger_that_is_rejected_when_it_is_resumed_has_no_version(
     assert client.search_model_versions(f"run_id = '{again.result['run_id']}'") == []
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_decided_about_anew_shows_the_numbers_of_that(
     drivers: list[Driver], champion: Champion
 ) -> None:
@@ -469,7 +465,6 @@ def test_the_start_that_carries_a_decision_out_says_so(drivers: list[Driver], ch
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGKILL"])
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 def test_a_challenger_that_is_stopped_waits_for_no_decision(
     drivers: list[Driver], champion: Champion, end: str
 ) -> None:
