@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
     FIT = 70, "training failed: the loss is not finite, or the data can't fit the memory limit"
     OUTPUT = 73, "the run directory can't be written"
     LOCKED = 75, "another run of this job is at work (`--if-locked`); nothing was read"
-    CONFIG = 78, "a setting makes no sense, packages are not installed, or there is no fair comparison with the champion"
+    CONFIG = 78, "a setting makes no sense, packages are missing, or the champion can't be compared fairly"
     INTERRUPTED = 130, "stopped by Ctrl-C; the run is KILLED, and the next start resumes it"
     TERMINATED = 143, "stopped by SIGTERM; the run is KILLED, and the next start resumes it"
 
