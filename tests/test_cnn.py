@@ -63,12 +63,12 @@ def accuracy(training: Dataset, holdout: Dataset, seed: int) -> float:
 
 
 def test_accuracy_is_the_references_but_for_the_noise_between_seeds(tmp_path: Path) -> None:
-    """The means over five seeds differ by less than three standard errors; the reference's bits vary from run to run."""
+    """Over five seeds the means differ by less than one seed differs from the next."""
     expected = [reference.cnn_accuracy(MOCK, seed) for seed in SEEDS]
     actual = [accuracy(*split_mock(tmp_path), seed) for seed in SEEDS]
     noise = np.sqrt((np.var(expected, ddof=1) + np.var(actual, ddof=1)) / 2)
     print(f"reference {np.mean(expected):.4f}, ours {np.mean(actual):.4f}, noise {noise:.4f}")  # noqa: T201 - for pytest -s
-    assert abs(np.mean(expected) - np.mean(actual)) < 3 * noise * np.sqrt(2 / len(SEEDS))
+    assert abs(np.mean(expected) - np.mean(actual)) < noise
 
 
 @pytest.mark.parametrize(
