@@ -52,8 +52,8 @@ bench: $(STAMP) ## our jobs against the plain functions, interleaved
 
 lock: UV := --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
 lock: ## resolve the hash-locked requirements again (needs uv)
-	uv pip compile $(UV) --extra cnn --extra server --group dev -o $(LOCKS)/dev.txt pyproject.toml
-	uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/random-forest.txt pyproject.toml
+	uv pip compile $(UV) --extra cnn --extra intelex --extra server --group dev -o $(LOCKS)/dev.txt pyproject.toml
+	uv pip compile $(UV) -c $(LOCKS)/dev.txt --extra intelex -o $(LOCKS)/random-forest.txt pyproject.toml
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt --extra cnn -o $(LOCKS)/cnn.txt pyproject.toml
 	echo 'mlflow==3.17.2' | uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/mlflow.txt -
 	sed -n 's/^tensorflow==\([^ ]*\).*/tensorflow-cpu==\1/p' $(LOCKS)/cnn.txt \
