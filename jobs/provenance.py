@@ -10,7 +10,11 @@ from pathlib import Path
 
 from jobs import __version__
 
-_PACKAGES = ("numpy", "pandas", "scikit-learn", "scipy", "joblib", "skops", "tensorflow", "keras", "mlflow-skinny")
+_PACKAGES = (
+    *("numpy", "pandas", "scipy", "joblib", "skops", "mlflow-skinny"),
+    *("scikit-learn", "scikit-learn-intelex", "daal"),
+    *("tensorflow", "keras"),
+)
 
 
 def environment(threads: int, memory_limit: int | None) -> dict[str, str]:

@@ -29,6 +29,7 @@ class Result:
     tracking : `published`, `queued` (in the run directory, `mljobs sync` publishes it) or `off`.
     attempts : starts that the run took: it was resumed one time less.
     data : path, sha256 and rows of the data file, as far as they are known; `eval_data` likewise.
+    fit : what the pipeline says of how it was fitted: for a forest the `engine` that grew it, and `engine_reason`.
     metrics : values on the holdout.
     promotion : what became of the model as a challenger: `status` (`promoted`, `kept` is the champion, `queued` as long as
         the server is away), `reason`, `model`, its `version` if promoted, `champion` it was held against, `comparison`;
@@ -50,6 +51,7 @@ class Result:
     attempts: int = 1
     data: dict[str, Any] = field(default_factory=dict)
     eval_data: dict[str, Any] | None = None
+    fit: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float | None] = field(default_factory=dict)
     promotion: dict[str, Any] | None = None
     threads: int | None = None

@@ -68,6 +68,7 @@ def _train(config: JobConfig, run: Run) -> None:
             on_progress=run.on_progress,
             checkpoint=run.checkpoint,
         )
+    _note_facts(run, fitted.facts)
     tested = _test(run, fitted.model, sides.holdout, sides.training.y, sides.duplicates())
     _hold_to_gates(run, tested.evaluation, drift)
     decision = _decide(run, challenge, tested.y_pred) if challenge else None
@@ -200,6 +201,14 @@ def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Da
         run.settings["target"] = dataset.schema["target"]
         run.record("params", params={"target": target})
     return dataset
+
+
+def _note_facts(run: Run, facts: Mapping[str, str]) -> None:
+    """Say, here and in MLflow, what the pipeline says of how it was fitted."""
+    run.result.fit = dict(facts)
+    run.record("tags", tags={f"mljobs.{name}": value for name, value in facts.items()})
+    if facts:
+        run.console.info("; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()))
 
 
 def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray, is_known: np.ndarray) -> Tested:

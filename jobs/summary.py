@@ -161,9 +161,10 @@ def sections(
     data = {f"{name}": f"{value:,}" if name == "rows" else str(value) for name, value in result.data.items()}
     if result.eval_data:
         data |= {f"evaluation {name}": str(value) for name, value in result.eval_data.items()}
+    fit = {f"fit: {name.replace('_', ' ')}": value for name, value in result.fit.items()}
     return {
         "Data": data,
-        "Settings": {name: str(value) for name, value in parameters.items()},
+        "Settings": {name: str(value) for name, value in parameters.items()} | fit,
         "Environment": dict(environment),
         "Time": {step: f"{seconds:.2f} s" for step, seconds in result.seconds.items()},
     }

@@ -93,7 +93,7 @@ def test_session_of_a_killed_job(mljobs: MLJobs, tmp_path: Path, monkeypatch: py
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs", *job], env={**os.environ, "MLJOBS_RUNS_DIR": str(tmp_path / "runs")}
     )
-    while not list(tmp_path.glob("runs/*/checkpoint/trees-from-10.skops")):
+    while not list(tmp_path.glob("runs/*/checkpoint/trees-from-10.sklearn.skops")):
         time.sleep(0.01)
     process.kill()
     process.wait()

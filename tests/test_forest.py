@@ -14,7 +14,7 @@ from sklearn import datasets
 from jobs.datasets import splits, table
 from jobs.datasets.fingerprints import ROWS, Fingerprints
 from jobs.pipelines import find, open_model
-from jobs.pipelines.random_forest import _steps
+from jobs.pipelines.random_forest.growing import steps
 
 _FAST = ("--param", "n_estimators=8")
 
@@ -56,9 +56,9 @@ def test_forest_grown_in_steps_predicts_as_the_references(csv: Path, class_weigh
 @pytest.mark.parametrize("n_trees", [1, 7, 10, 100, 1_000, 123_456])
 def test_steps_are_small_and_the_first_is_smaller(n_trees: int, threads: int) -> None:
     """Soon there is something to judge the memory by, and never long until a job can be stopped."""
-    steps = list(_steps(n_trees, threads))
-    sizes = np.diff([0, *steps])
-    assert steps[-1] == n_trees
+    counts = list(steps(n_trees, threads))
+    sizes = np.diff([0, *counts])
+    assert counts[-1] == n_trees
     assert sizes.min() > 0
     assert sizes[0] <= max(threads, 10 + threads - 1)
     assert sizes.max() <= max(threads, 1_000)
@@ -66,7 +66,7 @@ def test_steps_are_small_and_the_first_is_smaller(n_trees: int, threads: int) ->
 
 def test_default_steps_are_tenths() -> None:
     """The progress of the default run is even."""
-    assert list(_steps(100, 2)) == list(range(10, 101, 10))
+    assert list(steps(100, 2)) == list(range(10, 101, 10))
 
 
 def test_a_forest_whose_trees_are_all_grown_goes_on_to_its_end(csv: Path, tmp_path: Path) -> None:

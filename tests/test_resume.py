@@ -208,7 +208,7 @@ def test_a_broken_checkpoint_costs_work_not_the_job(
         checkpoint=Checkpoint(tmp_path / "state", warnings.append),
     )
     assert [warning.partition(" can't be read")[0] for warning in warnings] == [
-        str(tmp_path / "state" / "trees-from-20.skops")
+        str(tmp_path / "state" / "trees-from-20.sklearn.skops")
     ]
     X = table_sides[1].X
     np.testing.assert_array_equal(
@@ -232,7 +232,7 @@ def interrupted(csv: Path, tmp_path: Path) -> Path:
     runs = tmp_path / "runs"
     process = start(runs, ("random-forest", csv, "--param", "n_estimators=1000"))
     deadline = time.monotonic() + 60
-    while not list(runs.glob("*/checkpoint/trees-from-0.skops")):
+    while not list(runs.glob("*/checkpoint/trees-from-0.sklearn.skops")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -270,7 +270,7 @@ def test_a_failed_start_in_between_keeps_the_state(csv: Path, tmp_path: Path) ->
     """Stopped, then a night with a broken file, then the old file: the run goes on."""
     runs, job = tmp_path / "runs", ("random-forest", csv, "--param", "n_estimators=1000")
     process = start(runs, job)
-    while not list(runs.glob("*/checkpoint/trees-from-0.skops")):
+    while not list(runs.glob("*/checkpoint/trees-from-0.sklearn.skops")):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     stopped = json.loads(process.communicate(timeout=60)[0])

@@ -10,7 +10,7 @@ import json
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -46,11 +46,13 @@ class Fitted:
     model : the fitted model.
     importances : share of each feature in the decisions, summing to 1, or None.
     learning_curves : name of a metric to its value after each epoch, or None.
+    facts : what a person should know of how it was fitted, by name, such as `engine`.
     """
 
     model: Model
     importances: Mapping[str, float] | None = None
     learning_curves: Mapping[str, list[float]] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Progress(Protocol):

@@ -1,0 +1,153 @@
+"""What grows the trees: scikit-learn itself, or oneDAL through scikit-learn-intelex, several times faster.
+
+oneDAL sorts each feature into 256 bins and looks for the best split between bins, where scikit-learn looks between all
+values; the forests differ from tree to tree, and their accuracies by less than from seed to seed. Its trees are
+scikit-learn's own, so the model is a plain `RandomForestClassifier` that predicts and loads without it.
+"""
+
+import importlib
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+
+from jobs.errors import ConfigError
+
+CHUNK = 10
+"""Trees that oneDAL grows at a time, each time from a seed of its own: between two chunks a job can be stopped."""
+
+LEAST_WORK = 3_000_000
+"""Rows x trees x features tried at a node from which on `auto` takes oneDAL: scikit-learn needs about a second there, twice
+as long as oneDAL with its import (0.1 s); under it, where nothing is to be gained, it stays with the reference's forest."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What grows the trees of a forest.
+
+    Parameters
+    ----------
+    name : `sklearn` or `intelex`.
+    reason : why this one.
+    """
+
+    name: Literal["sklearn", "intelex"]
+    reason: str
+
+    @property
+    def add(self) -> Callable[[Any, int, np.ndarray, np.ndarray], None]:
+        """The function that grows a forest (a `RandomForestClassifier` with `warm_start`) up to a number of trees."""
+        return add_with_intelex if self.name == "intelex" else add_with_sklearn
+
+    def least_step(self, threads: int) -> int:
+        """Return how many trees it grows at a time at least, for which no thread is idle and the forest is the same."""
+        return CHUNK if self.name == "intelex" else threads
+
+
+def missing() -> str | None:
+    """Return why oneDAL can't be used at all here, None if it can."""
+    if find_spec("sklearnex") is None:
+        return "is not installed (pip install 'mljobs[intelex]', for Linux on x86-64)"
+    return None
+
+
+def refusal(criterion: str, *, bootstrap: bool, class_weight: str | None) -> str | None:
+    """Return which parameters oneDAL does not know, None if it knows all."""
+    if criterion != "gini":
+        return f"knows no criterion but gini, got {criterion}"
+    if class_weight is not None and bootstrap:
+        return f"knows no class_weight together with bootstrap, got {class_weight}"
+    return None
+
+
+def choose(asked: str, forest: Any, X: np.ndarray, y: np.ndarray) -> Engine:
+    """Return the engine for a forest on these rows.
+
+    Parameters
+    ----------
+    asked : `auto`, `sklearn` or `intelex`.
+    forest : a `RandomForestClassifier`, not fitted.
+    X, y : float32, shape (n_samples, n_features), and labels, shape (n_samples,).
+
+    Raises
+    ------
+    ConfigError
+        When `intelex` is asked for and can't be had.
+    """
+    if asked == "sklearn":
+        return Engine("sklearn", "asked for")
+    work = len(X) * forest.n_estimators * _tried_at_a_node(forest.max_features, X.shape[1])
+    if asked == "auto" and work < LEAST_WORK:
+        return Engine("sklearn", "so few rows and trees take it about a second or less")
+    obstacle = _obstacle(forest, X, y)
+    if obstacle is None:
+        return Engine(
+            "intelex", "asked for" if asked == "intelex" else "several times faster on so many rows and trees"
+        )
+    if asked == "intelex":
+        raise ConfigError(f"--param engine=intelex: scikit-learn-intelex {obstacle}; take engine=auto or sklearn")
+    return Engine("sklearn", f"scikit-learn-intelex {obstacle}")
+
+
+def _tried_at_a_node(max_features: str | float | None, n_features: int) -> int:
+    """Return how many features are tried for each split."""
+    if isinstance(max_features, str):
+        return max(1, int(getattr(math, max_features)(n_features)))
+    if isinstance(max_features, float):
+        return max(1, int(max_features * n_features))
+    return n_features if max_features is None else min(max_features, n_features)
+
+
+def _obstacle(forest: Any, X: np.ndarray, y: np.ndarray) -> str | None:
+    """Return why oneDAL can't grow this forest on these rows, None if it can."""
+    known = refusal(forest.criterion, bootstrap=forest.bootstrap, class_weight=forest.class_weight)
+    if obstacle := missing() or known or _unloadable():
+        return obstacle
+    n_missing = sum(int(np.count_nonzero(np.isnan(column))) for column in X.T)
+    if n_missing:
+        return f"takes no missing values, found {n_missing:,}"
+    if (y == y[0]).all():
+        return "takes no rows that are all of one class"
+    return None
+
+
+def _unloadable() -> str | None:
+    """Return why its libraries can't be loaded, as on a processor that they are not made for."""
+    try:
+        importlib.import_module("sklearnex.ensemble")
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"can't be loaded here ({error})"
+    return None
+
+
+def add_with_sklearn(forest: Any, n_trees: int, X: np.ndarray, y: np.ndarray) -> None:
+    """Grow up to `n_trees`: `warm_start` continues the random stream, so that the forest equals one grown at once."""
+    with warnings.catch_warnings():
+        # Weights of classes are balanced over what each `fit` sees; here that is all the data in every step.
+        warnings.filterwarnings("ignore", "class_weight presets .* warm_start", UserWarning)
+        # All may be there already but what else `fit` sets.
+        warnings.filterwarnings("ignore", "Warm-start fitting without increasing n_estimators", UserWarning)
+        forest.set_params(n_estimators=n_trees).fit(X, y)
+
+
+def add_with_intelex(forest: Any, n_trees: int, X: np.ndarray, y: np.ndarray) -> None:
+    """Grow up to `n_trees` in chunks, each from a seed that is derived from its number: so none depends on the others.
+
+    The forest is the same for any number of threads.
+    """
+    from sklearnex.ensemble import RandomForestClassifier
+
+    codes = np.unique(y, return_inverse=True)[1]
+    settings = forest.get_params() | {"warm_start": False}
+    for start in range(len(forest.estimators_), n_trees, CHUNK):
+        seed = np.random.SeedSequence((forest.random_state, start // CHUNK)).generate_state(1)[0]
+        settings |= {"n_estimators": min(CHUNK, n_trees - start), "random_state": int(seed)}
+        chunk = RandomForestClassifier(**settings).fit(X, codes)
+        if not hasattr(chunk, "_onedal_estimator"):
+            # It falls back to scikit-learn without a word; `choose` is to know all the reasons.
+            raise RuntimeError("scikit-learn-intelex did not grow the trees with oneDAL; see SKLEARNEX_VERBOSE=DEBUG")
+        forest.estimators_ += chunk.estimators_
