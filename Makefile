@@ -47,8 +47,9 @@ format: $(STAMP) ## let ruff format and mend what it can
 soak: $(STAMP) ## ten minutes of starts and kills beside a server that comes and goes: nothing lost, nothing double
 	cd tests && ../$(BIN)/python -m soak --seconds 600
 
-bench: $(STAMP) ## our jobs against the plain functions, interleaved
+bench: $(STAMP) ## our jobs against the plain functions, interleaved; how they scale: benchmarks/scaling.svg
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/scaling.py
 
 lock: UV := --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
 lock: ## resolve the hash-locked requirements again (needs uv)

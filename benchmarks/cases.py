@@ -20,6 +20,7 @@ class Case:
     pipeline : as the job is told.
     n_samples : rows or images.
     n_features : columns of a table; 0 for images.
+    side : height and width of an image in pixels, a multiple of 8.
     params : of the fit, where not the pipeline's defaults.
     rounds : how often each side runs.
     """
@@ -27,19 +28,21 @@ class Case:
     pipeline: str
     n_samples: int
     n_features: int = 0
-    params: dict[str, int] = field(default_factory=dict)
+    params: dict[str, int | str] = field(default_factory=dict)
     rounds: int = 3
+    side: int = 32
 
     @property
     def name(self) -> str:
         """What the tables call it."""
         size = f"{self.n_samples:,} x {self.n_features}" if self.n_features else f"{self.n_samples:,} images"
+        size += "" if self.side == 32 else f" of {self.side} x {self.side}"
         return ", ".join([self.pipeline, size, *(f"{key}={value}" for key, value in self.params.items())])
 
     @property
     def array_bytes(self) -> int:
-        """Size of the images' raw array."""
-        return self.n_samples * 32 * 32 * 3
+        """Size of the raw array: images as they are in the file, a table's columns as float32."""
+        return self.n_samples * (4 * self.n_features or 3 * self.side**2)
 
     def write(self, folder: Path) -> Path:
         """Write its file into `folder`."""
@@ -80,7 +83,8 @@ def _write_images(case: Case, stem: Path) -> Path:
     """Write an NPZ: one coarse pattern for each label, somewhere under noise; uint8, not compressed."""
     random = np.random.default_rng(case.n_samples)
     labels = random.integers(0, N_CLASSES, case.n_samples)
-    patterns = random.integers(0, 120, (N_CLASSES, 8, 8, 3), dtype=np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    patterns = random.integers(0, 120, (N_CLASSES, 8, 8, 3), dtype=np.uint8)
+    patterns = patterns.repeat(case.side // 8, axis=1).repeat(case.side // 8, axis=2)
     images = patterns[labels]
     images += random.integers(0, 130, images.shape, dtype=np.uint8)
     path = stem.with_suffix(".npz")

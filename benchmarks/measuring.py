@@ -38,12 +38,14 @@ class Taken:
     output: dict[str, Any]
 
 
-def run(arguments: Sequence[object], env: Mapping[str, str] | None = None) -> Taken:
-    """Run Python with `arguments` to its end; raise RuntimeError with its stderr if that is not exit code 0."""
+def run(
+    arguments: Sequence[object], env: Mapping[str, str] | None = None, python: Path | str = sys.executable
+) -> Taken:
+    """Run `python` with `arguments` to its end; raise RuntimeError with its stderr if that is not exit code 0."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         start = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)], env={**os.environ, **(env or {})}, stdout=stdout, stderr=stderr
+            [python, *map(str, arguments)], env={**os.environ, **(env or {})}, stdout=stdout, stderr=stderr
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
@@ -53,6 +55,17 @@ def run(arguments: Sequence[object], env: Mapping[str, str] | None = None) -> Ta
         lines = _text(stdout).splitlines()
     output = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
+
+
+@contextmanager
+def on_cores(n_cores: int) -> Iterator[None]:
+    """Give the processes that are started inside of it only some of the cores (Linux)."""
+    all_of_them = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(all_of_them)[:n_cores])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_them)
 
 
 def _text(file: Any) -> str:

@@ -5,20 +5,16 @@ Tables go to stdout as Markdown, all numbers to a JSON file, progress to stderr.
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
+import job
 import measuring
+import results
 import safety
 import tables
 from cases import FULL, QUICK, Case
-from measuring import ROOT, Taken
 from tables import Measured, Round
 
 IMPORT_TENSORFLOW = "import tensorflow"
@@ -42,7 +38,7 @@ def main() -> None:
         measured = [_measure(case, uri) for case in cases]
     print(tables.render(measured))
     print(safety.render())
-    print(f"all numbers: {_keep(measured)}", file=sys.stderr)
+    print(f"all numbers: {results.keep('run', measured)}", file=sys.stderr)
 
 
 def _measure(case: Case, uri: str) -> Measured:
@@ -58,33 +54,12 @@ def _measure(case: Case, uri: str) -> Measured:
 
 def _round(case: Case, path: Path, uri: str, *, job_first: bool) -> Round:
     """Run each side once, in turns the one and the other first; for images also what importing alone takes."""
-    early = _job(case, path, uri) if job_first else None
+    early = job.run(case, path, uri) if job_first else None
     seed = measuring.run([Path(__file__).parent / "seed.py", case.pipeline, path, json.dumps(case.params)])
-    job = early or _job(case, path, uri)
+    ours = early or job.run(case, path, uri)
     if case.pipeline != "cnn":
-        return Round(seed, job)
-    return Round(seed, job, measuring.run(["-c", IMPORT_TENSORFLOW]), measuring.run(["-c", IMPORTS_OF_THE_JOB]))
-
-
-def _job(case: Case, path: Path, uri: str) -> Taken:
-    """Run our job, published to the server."""
-    params = [part for key, value in case.params.items() for part in ("--param", f"{key}={value}")]
-    runs = ["--runs-dir", path.parent / "runs"]
-    job = measuring.run(
-        ["-m", "jobs", "train", case.pipeline, path, "--force", *params, *runs], {"MLFLOW_TRACKING_URI": uri}
-    )
-    if job.output["tracking"] != "published":
-        raise RuntimeError(f"the job was not published: {job.output}")
-    return job
-
-
-def _keep(measured: Sequence[Measured]) -> Path:
-    """Write all numbers into a JSON file of its own, and return its path."""
-    path = Path(__file__).parent / "results" / time.strftime("%Y%m%dT%H%M%S.json")
-    path.parent.mkdir(exist_ok=True)
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count()}
-    path.write_text(json.dumps({**machine, "cases": [asdict(each) for each in measured]}, indent=1))
-    return path.relative_to(ROOT)
+        return Round(seed, ours)
+    return Round(seed, ours, measuring.run(["-c", IMPORT_TENSORFLOW]), measuring.run(["-c", IMPORTS_OF_THE_JOB]))
 
 
 if __name__ == "__main__":

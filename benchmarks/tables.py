@@ -60,7 +60,7 @@ def render(measured: Sequence[Measured]) -> str:
 
 def _ratios(measured: Sequence[Measured]) -> str:
     """Return how the job compares with the plain function: median (least..greatest) over the rounds."""
-    return _table(
+    return table(
         ("case", "rounds", "wall time", "CPU time", "peak memory"),
         (
             (
@@ -77,7 +77,7 @@ def _ratios(measured: Sequence[Measured]) -> str:
 
 def _sides(measured: Sequence[Measured]) -> str:
     """Return what was measured on both sides."""
-    return _table(
+    return table(
         ("case", "wall s", "CPU s", "peak MiB", "accuracy"),
         (
             (
@@ -106,7 +106,7 @@ def _accuracy(taken: Taken) -> float:
 
 def _steps(measured: Sequence[Measured]) -> str:
     """Return where a job's time goes."""
-    return _table(
+    return table(
         ("case", *STEPS, "overhead"),
         (
             (
@@ -121,7 +121,7 @@ def _steps(measured: Sequence[Measured]) -> str:
 
 def _images(measured: Sequence[Measured]) -> str:
     """Return what a job on images takes beyond importing its libraries."""
-    return _table(
+    return table(
         ("case", "import tensorflow s", "overhead / it", "raw array MiB", "memory over imports / raw array"),
         (
             (
@@ -136,7 +136,7 @@ def _images(measured: Sequence[Measured]) -> str:
     )
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
     """Return a Markdown table, numbers to the right; nothing without rows."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     if not lines:
