@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := containers/requirements
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,17 +52,27 @@ bench: $(STAMP) ## our jobs against the plain functions, interleaved; how they s
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/scaling.py
 
+# Whole as locked, but for what the lock leaves out: hence no dependencies.
+$(PEERS)/.installed: benchmarks/requirements-peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --require-hashes --no-deps --requirement $<
+	touch $@
+
+bench-peers: $(STAMP) $(PEERS)/.installed ## our jobs against LightGBM, PyTorch, Keras on JAX (installs 5 GB into .venv-peers)
+	$(BIN)/python benchmarks/peers.py
+
 lock: UV := --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
 lock: ## resolve the hash-locked requirements again (needs uv)
 	uv pip compile $(UV) --extra cnn --extra intelex --extra server --group dev -o $(LOCKS)/dev.txt pyproject.toml
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt --extra intelex -o $(LOCKS)/random-forest.txt pyproject.toml
 	uv pip compile $(UV) -c $(LOCKS)/dev.txt --extra cnn -o $(LOCKS)/cnn.txt pyproject.toml
 	echo 'mlflow==3.17.2' | uv pip compile $(UV) -c $(LOCKS)/dev.txt -o $(LOCKS)/mlflow.txt -
+	uv pip compile $(UV) -c $(LOCKS)/dev.txt --group peers --no-emit-package triton -o benchmarks/requirements-peers.txt
 	sed -n 's/^tensorflow==\([^ ]*\).*/tensorflow-cpu==\1/p' $(LOCKS)/cnn.txt \
 		| uv pip compile --quiet --generate-hashes --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
 		--no-deps --no-annotate --no-header -o $(LOCKS)/tensorflow-cpu.txt -
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-fast lint format soak bench lock clean
+.PHONY: help setup demo test test-fast lint format soak bench bench-peers lock clean

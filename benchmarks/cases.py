@@ -21,6 +21,7 @@ class Case:
     n_samples : rows or images.
     n_features : columns of a table; 0 for images.
     side : height and width of an image in pixels, a multiple of 8.
+    hard : images whose patterns are fainter and anywhere, so that a network needs several epochs.
     params : of the fit, where not the pipeline's defaults.
     rounds : how often each side runs.
     """
@@ -31,6 +32,7 @@ class Case:
     params: dict[str, int | str] = field(default_factory=dict)
     rounds: int = 3
     side: int = 32
+    hard: bool = False
 
     @property
     def name(self) -> str:
@@ -80,16 +82,23 @@ def _write_table(case: Case, stem: Path) -> Path:
 
 
 def _write_images(case: Case, stem: Path) -> Path:
-    """Write an NPZ: one coarse pattern for each label, somewhere under noise; uint8, not compressed."""
+    """Write an NPZ: one coarse pattern for each label, under noise; uint8, not compressed."""
     random = np.random.default_rng(case.n_samples)
     labels = random.integers(0, N_CLASSES, case.n_samples)
-    patterns = random.integers(0, 120, (N_CLASSES, 8, 8, 3), dtype=np.uint8)
+    patterns = random.integers(0, 80 if case.hard else 120, (N_CLASSES, 8, 8, 3), dtype=np.uint8)
     patterns = patterns.repeat(case.side // 8, axis=1).repeat(case.side // 8, axis=2)
-    images = patterns[labels]
+    images = _move(patterns, labels, random) if case.hard else patterns[labels]
     images += random.integers(0, 130, images.shape, dtype=np.uint8)
     path = stem.with_suffix(".npz")
     np.savez(path, images=images, labels=_flip(labels, N_CLASSES, random))
     return path
+
+
+def _move(patterns: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return the labels' patterns, each pushed anywhere, what leaves at one edge coming back at the other."""
+    side = patterns.shape[1]
+    down, right = (np.arange(side) + random.integers(0, side, (2, len(labels), 1))) % side
+    return patterns[labels[:, None, None], down[:, :, None], right[:, None, :]]
 
 
 def _flip(labels: np.ndarray, n_classes: int, random: np.random.Generator) -> np.ndarray:

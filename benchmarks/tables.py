@@ -85,7 +85,7 @@ def _sides(measured: Sequence[Measured]) -> str:
                 _both(each, lambda taken: taken.wall, "{:.1f}"),
                 _both(each, lambda taken: taken.cpu, "{:.1f}"),
                 _both(each, lambda taken: taken.peak / MIB, "{:,.0f}"),
-                _both(each, _accuracy, "{:.4f}"),
+                _both(each, accuracy, "{:.4f}"),
             )
             for each in measured
         ),
@@ -99,7 +99,7 @@ def _both(measured: Measured, value: Callable[[Taken], float], unit: str) -> str
     return " / ".join(unit.format(median(side)) for side in sides)
 
 
-def _accuracy(taken: Taken) -> float:
+def accuracy(taken: Taken) -> float:
     """Return the accuracy that a process printed."""
     return float(taken.output.get("metrics", taken.output)["accuracy"])
 
