@@ -30,7 +30,7 @@ PLAIN = peers_tables.REFERENCE
 Program = Callable[[Case, Path], Taken]
 """Trains on a case's file; prints `accuracy`, or `epochs`: for each its end in seconds since the start, and accuracy."""
 
-FOREST = Case("random-forest", 100_000, 30, {"n_estimators": 100}, rounds=2)
+FOREST = Case("random-forest", 50_000, 30, {"n_estimators": 100}, rounds=2)
 TREES = (10, 30, 100)
 NETWORK = Case("cnn", 10_000, params={"epochs": 10}, rounds=2, hard=True)
 

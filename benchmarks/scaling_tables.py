@@ -8,7 +8,7 @@ import exponents
 import numpy as np
 from cases import Case
 from measuring import Taken
-from tables import MIB, table
+from tables import MIB, accuracy, table
 
 STEPS = ("import", "read", "split", "fit", "predict", "evaluate", "champion", "save", "report", "publish")
 
@@ -144,16 +144,17 @@ def _cores(cores: Sequence[Cores]) -> str:
 
 
 def _crossings(crossings: Sequence[Crossing]) -> str:
-    """Return a row for each file: seconds of the fit, and of the whole process, by engine."""
+    """Return a row for each file: seconds of the fit, and of the whole process, by engine, and what `auto` took."""
     body = [
         (
             f"{each.cases[0].n_samples:,} x {each.cases[0].n_features}",
-            *(f"{taken.output['seconds']['fit']:.2f}" for taken in each.taken),
+            *(f"{seconds_of('fit')(taken):.2f}" for taken in each.taken),
             *(f"{taken.wall:.1f}" for taken in each.taken),
-            *(f"{taken.output['metrics']['accuracy']:.4f}" for taken in each.taken),
+            *(f"{accuracy(taken):.4f}" for taken in each.taken),
+            each.taken[-1].output["fit"]["engine"],
         )
         for each in crossings
     ]
     engines = [str(case.params["engine"]) for case in crossings[0].cases] if crossings else []
     header = [f"{what}, {engine}" for what in ("fit s", "job s", "accuracy") for engine in engines]
-    return table(("rows x features", *header), body)
+    return table(("rows x features", *header, "`auto` took"), body)

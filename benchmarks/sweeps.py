@@ -1,15 +1,14 @@
 """What grows in `scaling.py`: one size at a time, and what each sweep may take."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import product
 
 from cases import Case
 
-from jobs.pipelines import find
-
 FEATURES = 20
 ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
-TREES = (30, 100, 300, 1_000)
+TREES = (30, 100, 300, 1_000, 3_000)
 COLUMNS = (10, 30, 90, 270)
 IMAGES = (1_000, 3_000, 10_000, 30_000, 100_000)
 SIDES = (32, 48, 64, 96)
@@ -42,36 +41,32 @@ class Sweep:
 
 
 def engines() -> tuple[str, ...]:
-    """Return the engines that a forest can be told to use, () if there is no such choice here."""
-    if "engine" not in {each.name for each in fields(find("random-forest").Params)}:
-        return ()
-    return ("sklearn", "intelex")
+    """Return the engines that can grow a forest here, the fastest last."""
+    return ("sklearn", "intelex") if find_spec("sklearnex") else ("sklearn",)
 
 
 def sweeps(*, quick: bool) -> list[Sweep]:
-    """Return all of them; a forest's rows once for each engine, the rest by the one that comes last."""
-    choices = engines() or (None,)
-    growing = [_rows(engine) for engine in choices]
-    growing += [_columns(choices[-1]), _trees(choices[-1]), _images(), _pixels()]
+    """Return all of them; a forest's rows once for each engine, the rest by the fastest."""
+    growing = [*map(_rows, engines()), _columns(engines()[-1]), _trees(engines()[-1]), _images(), _pixels()]
     return [replace(each, points=each.points[:3]) for each in growing] if quick else growing
 
 
-def _rows(engine: str | None) -> Sweep:
+def _rows(engine: str) -> Sweep:
     """Return the sweep over rows of a table."""
-    fixed = ", ".join([f"{FEATURES} features", "5 trees", *([f"engine {engine}"] if engine else [])])
-    return Sweep("rows", fixed, tuple((rows, _forest(rows, FEATURES, 5, engine)) for rows in ROWS))
+    points = tuple((rows, _forest(rows, FEATURES, 5, engine)) for rows in ROWS)
+    return Sweep("rows", f"{FEATURES} features, 5 trees, {engine}", points)
 
 
-def _columns(engine: str | None) -> Sweep:
+def _columns(engine: str) -> Sweep:
     """Return the sweep over features of a table."""
     points = tuple((columns, _forest(10_000, columns, 50, engine)) for columns in COLUMNS)
-    return Sweep("features", "10,000 rows, 50 trees", points)
+    return Sweep("features", f"10,000 rows, 50 trees, {engine}", points)
 
 
-def _trees(engine: str | None) -> Sweep:
+def _trees(engine: str) -> Sweep:
     """Return the sweep over trees, of one file."""
     points = tuple((trees, _forest(2_000, FEATURES, trees, engine)) for trees in TREES)
-    return Sweep("trees", f"2,000 rows, {FEATURES} features", points, with_data=False)
+    return Sweep("trees", f"2,000 rows, {FEATURES} features, {engine}", points, with_data=False)
 
 
 def _images() -> Sweep:
@@ -82,26 +77,23 @@ def _images() -> Sweep:
 
 def _pixels() -> Sweep:
     """Return the sweep over the pixels of an image."""
-    points = tuple((side**2, Case("cnn", 2_000, params={"epochs": 1}, side=side)) for side in SIDES)
-    return Sweep("pixels", "2,000 images, 1 epoch", points)
+    points = tuple((side**2, Case("cnn", 4_000, params={"epochs": 1}, side=side)) for side in SIDES)
+    return Sweep("pixels", "4,000 images, 1 epoch", points)
 
 
-def _forest(rows: int, columns: int, trees: int, engine: str | None) -> Case:
+def _forest(rows: int, columns: int, trees: int, engine: str) -> Case:
     """Return a forest's case."""
-    chosen: dict[str, int | str] = {"engine": engine} if engine else {}
-    return Case("random-forest", rows, columns, {"n_estimators": trees, **chosen})
+    return Case("random-forest", rows, columns, {"n_estimators": trees, "engine": engine})
 
 
 def cores(*, quick: bool) -> list[Case]:
     """Return what is run on one core and on two."""
-    forests = [_forest(5_000 if quick else 100_000, FEATURES, 50, engine) for engine in engines() or (None,)]
+    forests = [_forest(5_000 if quick else 100_000, FEATURES, 50, engine) for engine in engines()]
     return [*forests, Case("cnn", 1_000 if quick else 10_000, params={"epochs": 1})]
 
 
 def crossing(*, quick: bool) -> list[tuple[Case, ...]]:
-    """Return a case for each engine and for `auto`, of files that grow; none where there is no choice of engines."""
-    if not engines():
-        return []
+    """Return a case for each engine and for `auto`, of files that grow: `auto` is to take the faster."""
     rows, columns = ((1_000, 5_000), (10,)) if quick else ((1_000, 5_000, 20_000, 80_000), (10, 50))
     return [
         tuple(_forest(n, width, 100, engine) for engine in (*engines(), "auto")) for width, n in product(columns, rows)
