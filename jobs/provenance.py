@@ -11,9 +11,8 @@ from pathlib import Path
 from jobs import __version__
 
 _PACKAGES = (
-    *("numpy", "pandas", "scipy", "joblib", "skops", "mlflow-skinny"),
-    *("scikit-learn", "scikit-learn-intelex", "daal"),
-    *("tensorflow", "keras"),
+    *("numpy", "pandas", "scikit-learn", "scikit-learn-intelex", "daal", "scipy", "joblib", "skops"),
+    *("tensorflow", "keras", "mlflow-skinny"),
 )
 
 

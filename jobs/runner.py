@@ -204,11 +204,9 @@ def _read(run: Run, pipeline: Pipeline, path: Path, schema: Schema | None) -> Da
 
 
 def _note_facts(run: Run, facts: Mapping[str, str]) -> None:
-    """Say, here and in MLflow, what the pipeline says of how it was fitted."""
+    """Note, here and in MLflow, what the pipeline says of how it was fitted."""
     run.result.fit = dict(facts)
     run.record("tags", tags={f"mljobs.{name}": value for name, value in facts.items()})
-    if facts:
-        run.console.info("; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()))
 
 
 def _test(run: Run, model: Model, holdout: Dataset, y_train: np.ndarray, is_known: np.ndarray) -> Tested:

@@ -147,7 +147,7 @@ def probabilities(directory: Path, data: Path) -> list[Any]:
     """Return what a run's model says of all rows."""
     import skops.io
 
-    from jobs.pipelines.random_forest import TRUSTED_TYPES
+    from jobs.pipelines.random_forest.saving import TRUSTED_TYPES
 
     model = skops.io.load(directory / "model" / "model.skops", trusted=list(TRUSTED_TYPES))
     answers: list[Any] = model.predict_proba(pd.read_csv(data / CSV).drop(columns="target")).tolist()

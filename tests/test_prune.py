@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_stays(mljobs: MLJobs, csv: Path, runs: Path) -> None
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while not list(runs.glob("*/checkpoint/trees-from-0.sklearn.skops")):
+    while not list(runs.glob("*/checkpoint/trees-from-0.*")):
         time.sleep(0.02)
     (name,) = left(runs)
     mljobs("prune", runs, "--keep", 0)

@@ -141,7 +141,7 @@ def test_a_signal_leaves_nothing_behind(cancer: Path, mljobs: MLJobs, tmp_path: 
     run = Path(mljobs("train", "random-forest", cancer, "--param", "n_estimators=2000").result["run_directory"])
     command = [sys.executable, "-m", "jobs", "reproduce", str(run), "--runs-dir", str(tmp_path / "aside")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        while not list(tmp_path.glob("aside/.reproduce-*/checkpoint/trees-from-0.sklearn.skops")):
+        while not list(tmp_path.glob("aside/.reproduce-*/checkpoint/trees-from-0.*")):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)

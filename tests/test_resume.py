@@ -232,7 +232,7 @@ def interrupted(csv: Path, tmp_path: Path) -> Path:
     runs = tmp_path / "runs"
     process = start(runs, ("random-forest", csv, "--param", "n_estimators=1000"))
     deadline = time.monotonic() + 60
-    while not list(runs.glob("*/checkpoint/trees-from-0.sklearn.skops")):
+    while not list(runs.glob("*/checkpoint/trees-from-0.*")):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -270,7 +270,7 @@ def test_a_failed_start_in_between_keeps_the_state(csv: Path, tmp_path: Path) ->
     """Stopped, then a night with a broken file, then the old file: the run goes on."""
     runs, job = tmp_path / "runs", ("random-forest", csv, "--param", "n_estimators=1000")
     process = start(runs, job)
-    while not list(runs.glob("*/checkpoint/trees-from-0.sklearn.skops")):
+    while not list(runs.glob("*/checkpoint/trees-from-0.*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     stopped = json.loads(process.communicate(timeout=60)[0])
