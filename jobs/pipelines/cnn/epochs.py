@@ -1,4 +1,4 @@
-"""The epochs of a fit: batches of images from disk, and the state from which the next epoch begins."""
+"""The state of a fit between two epochs."""
 
 import json
 import math
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from jobs.checkpoint import Checkpoint
-from jobs.datasets import Dataset
 from jobs.errors import FitError
 
 _STATE = "network.npz"
@@ -51,39 +50,6 @@ def _dump(network: Any, curves: Mapping[str, list[float]], path: Path) -> None:
     arrays = {str(i): variable.numpy() for i, variable in enumerate(_variables(network))}
     with path.open("wb") as file:
         np.savez(file, curves=json.dumps(curves), **arrays)
-
-
-def batches(
-    dataset: Dataset, classes: np.ndarray, batch_size: int, random_state: int | None, first_epoch: int = 0
-) -> Any:
-    """Return a `keras.utils.PyDataset` over images that stay on disk; shuffled by seed and epoch, if seeded."""
-    import keras
-
-    labels = np.searchsorted(classes, dataset.y)
-
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is not typed
-        def __init__(self) -> None:
-            super().__init__()
-            self._begin_epoch(first_epoch)
-
-        def __len__(self) -> int:
-            return math.ceil(len(dataset) / batch_size)
-
-        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-            rows = self._rows[index * batch_size : (index + 1) * batch_size]
-            return self._X.batch(index * batch_size, index * batch_size + len(rows)), labels[rows]
-
-        def on_epoch_end(self) -> None:
-            self._begin_epoch(self._epoch + 1)
-
-        def _begin_epoch(self, epoch: int) -> None:
-            self._epoch = epoch
-            self._rows = np.arange(len(dataset))
-            if random_state is not None:
-                self._rows = np.random.default_rng((random_state, epoch)).permutation(len(dataset))
-            self._X = dataset.X.take(self._rows)
-
-    return Batches()
 
 
 def require_finite(loss: float, epoch: int, epochs: int) -> None:

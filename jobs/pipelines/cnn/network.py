@@ -1,12 +1,14 @@
 """The network: its layers, its input's scale, and the memory that it needs."""
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jobs import resources
 from jobs.datasets import Schema
+from jobs.pipelines.cnn.training import parts_of, split
 
 if TYPE_CHECKING:
     from jobs.datasets.images import ImageRows
@@ -39,7 +41,19 @@ class CNN:
     def predict_proba(self, X: "ImageRows") -> np.ndarray:
         """Return probabilities, shape (n_samples, n_classes) float32, batch by batch."""
         starts = range(0, len(X), _PREDICT_BATCH)
-        return np.concatenate([self.network.predict_on_batch(X.batch(i, i + _PREDICT_BATCH)) for i in starts])
+        return np.concatenate([self._predict(X.batch(i, i + _PREDICT_BATCH)).numpy() for i in starts])
+
+    @cached_property
+    def _predict(self) -> Any:
+        """Compile the network for a batch in parts, side by side on the cores."""
+        import tensorflow as tf
+
+        def predict(pixels: Any) -> Any:
+            parts = split(tf.shape(pixels)[0], parts_of(_PREDICT_BATCH))
+            return tf.concat([self.network(pixels[part], training=False)[:count] for part, count in parts], axis=0)
+
+        spec = tf.TensorSpec(self.network.input_shape, self.network.inputs[0].dtype)
+        return tf.function(predict, input_signature=(spec,), autograph=False)
 
 
 def build(shape: tuple[int, int, int], dtype: str, n_classes: int, scale: float) -> Any:
