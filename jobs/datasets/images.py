@@ -11,7 +11,7 @@ import numpy as np
 from jobs.datasets import Dataset, Schema, sha256_of
 from jobs.datasets.image_labels import read_groups, read_labels
 from jobs.datasets.labels import check_classes, refuse_unknown
-from jobs.datasets.npz import REQUIRED, Npz, open_npz, release
+from jobs.datasets.npz import REQUIRED, Npz, open_npz, prefetch, release
 from jobs.errors import ConfigError, DataError
 
 CHANNELS = (1, 3, 4)
@@ -19,6 +19,10 @@ SCAN_BYTES = 16 << 20
 RANK = 4
 RELEASED_AT_ONCE = 1 / 2048
 """Share of all images that may be read before their pages are released: each time costs as much as the map is large."""
+LEAST_RELEASED = 32
+"""Images that are read before their pages are released, at least."""
+SCATTERED = 8
+"""Times as many images lie between the first and the last of those that are read: the system is not to read all of them."""
 
 
 class ImageRows:
@@ -33,7 +37,6 @@ class ImageRows:
     def __init__(self, array: np.ndarray, rows: np.ndarray | None = None) -> None:
         self._array = array if array.ndim == RANK else array[..., np.newaxis]
         self._rows = rows
-        self._unreleased = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -62,11 +65,25 @@ class ImageRows:
 
     def batch(self, start: int, stop: int) -> np.ndarray:
         """Read images `start` to `stop` (excluded); contiguous, shape (n, height, width, channels)."""
-        chosen = slice(start, stop) if self._rows is None else self._rows[start:stop]
-        with np.errstate(over="ignore"):
-            pixels = np.array(self._array[chosen], dtype=self.dtype, order="C")
-        self._release(len(pixels))
+        chosen = range(len(self))[start:stop]
+        pixels = np.empty((len(chosen), *self.shape[1:]), dtype=self.dtype)
+        step = max(LEAST_RELEASED, int(len(self._array) * RELEASED_AT_ONCE))
+        for first in range(0, len(chosen), step):
+            self._read(chosen[first : first + step], pixels[first : first + step])
         return pixels
+
+    def _read(self, chosen: range, pixels: np.ndarray) -> None:
+        """Read some images, and release them: for one the system maps up to 2 MB of the file around it."""
+        if self._rows is None:
+            stored = self._array[chosen.start : chosen.stop]
+        else:
+            rows = self._rows[chosen.start : chosen.stop]
+            if np.ptp(rows) > SCATTERED * len(rows):
+                prefetch(self._array, rows)
+            stored = self._array[rows]
+        with np.errstate(over="ignore"):
+            pixels[...] = stored
+        release(self._array)
 
     def blocks(self, n_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the first index and the pixels of as many images at a time as `n_bytes` hold."""
@@ -74,13 +91,6 @@ class ImageRows:
         step = max(1, n_bytes // (int(np.prod(shape)) * self.dtype.itemsize))
         for start in range(0, len(self), step):
             yield start, self.batch(start, start + step)
-
-    def _release(self, n_images: int) -> None:
-        """Now and then release what was read: for one image the system maps up to 2 MB of the file around it."""
-        self._unreleased += n_images
-        if self._unreleased >= len(self._array) * RELEASED_AT_ONCE:
-            release(self._array)
-            self._unreleased = 0
 
 
 def read_npz(path: Path, *, schema: Schema | None, scratch: Path, split_key: str | None = None) -> Dataset:

@@ -238,8 +238,33 @@ def release(array: np.ndarray) -> None:
     ----------
     array : of `Npz.array`, or a view of it; nothing happens to others.
     """
+    if (memory := _map_below(array)) is not None:
+        memory.madvise(mmap.MADV_DONTNEED)
+
+
+def prefetch(array: np.ndarray, rows: np.ndarray) -> None:
+    """Have the system read rows that lie apart into its cache of the file, all at once and nothing else.
+
+    By itself it reads 128 KiB for each that it has not, one after the other: 750 us an image of 3 KiB, against 20.
+
+    Parameters
+    ----------
+    array : of `Npz.array`, or a view of it; nothing happens to others, nor to one whose rows are not whole in the file.
+    rows : shape (n,), int64.
+    """
+    memory = _map_below(array)
+    if memory is None or not array.flags.c_contiguous:
+        return
+    first = array.ctypes.data - np.frombuffer(memory, np.uint8).ctypes.data
+    size = array.nbytes // len(array)
+    for start in (first + rows * size).tolist():
+        page = start - start % mmap.PAGESIZE
+        memory.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+
+
+def _map_below(array: np.ndarray) -> mmap.mmap | None:
+    """Return the map that an array is a view of, if it is one."""
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
-    if isinstance(owner, mmap.mmap):
-        owner.madvise(mmap.MADV_DONTNEED)
+    return owner if isinstance(owner, mmap.mmap) else None
