@@ -24,8 +24,6 @@ def main(image: str, *command: str) -> None:
         serve(command)
     else:
         train(image, {"random-forest": tiny_csv, "cnn": tiny_npz}[image]())
-    if image == "random-forest" and platform.machine() == "x86_64":
-        grow_with_onedal()
 
 
 def tiny_csv() -> Path:
@@ -48,25 +46,14 @@ def tiny_npz() -> Path:
 
 def train(pipeline: str, data: Path) -> None:
     """Train, evaluate, report and save; then load the model again and evaluate it."""
-    least = {"random-forest": "n_estimators=10", "cnn": "epochs=1"}[pipeline]
-    trained = mljobs("train", pipeline, str(data), "--param", least)
+    least = {"random-forest": ["--param", "n_estimators=10"], "cnn": ["--param", "epochs=1"]}[pipeline]
+    if pipeline == "random-forest" and platform.machine() == "x86_64":
+        # Which would not be chosen for so little, and ends with an error where its libraries are trimmed too far.
+        least += ["--param", "engine=intelex"]
+    trained = mljobs("train", pipeline, str(data), *least)
     assert 0 <= trained["metrics"]["accuracy"] <= 1, trained
     evaluated = mljobs("evaluate", trained["run_directory"], str(data))
     assert 0 <= evaluated["metrics"]["accuracy"] <= 1, evaluated
-
-
-def grow_with_onedal() -> None:
-    """Grow a forest with oneDAL, whose libraries are trimmed; raise if it leaves the work to scikit-learn."""
-    import numpy as np
-    from sklearnex.ensemble import RandomForestClassifier
-
-    rng = np.random.default_rng(0)
-    X = rng.random((1_000, 8), dtype=np.float32)
-    y = (X[:, 0] > 0.5).astype(int)  # noqa: PLR2004 - half of them
-    forest = RandomForestClassifier(20, random_state=0, n_jobs=2).fit(X, y)
-    assert "onedal" in type(forest._onedal_estimator).__module__, "it fell back to scikit-learn"  # noqa: SLF001
-    assert forest.score(X, y) > 0.9, "oneDAL learns nothing"  # noqa: PLR2004 - one column decides
-    assert len(forest.estimators_) == 20, "its trees can't be had"  # noqa: PLR2004 - as above
 
 
 def mljobs(*arguments: str) -> dict:

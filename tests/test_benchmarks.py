@@ -40,6 +40,16 @@ def test_against_the_plain_function() -> None:
 
 
 @pytest.mark.server
+@pytest.mark.tensorflow
+def test_overhead() -> None:
+    """Both pipelines are held against what one writes without us, which has to work for that."""
+    tables = printed("overhead.py")
+    for pipeline in ("random-forest", "cnn"):
+        (cells,) = rows(tables, pipeline)
+        assert len(cells) == 5
+
+
+@pytest.mark.server
 def test_scaling() -> None:
     """A sweep ends with exponents for each step, and a plot."""
     plot = BENCHMARKS / "results" / "scaling.svg"
