@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs import resources
-from jobs.datasets import Dataset, columns, csv_writer, table
+from jobs.datasets import Dataset, columns, csv_file, csv_writer, table
 from jobs.datasets.columns import TEXT_DTYPE, Kind, join
 from jobs.datasets.csv_writer import write_csv
 from jobs.datasets.dialect import read_dialect
@@ -247,8 +247,8 @@ def test_blanks_behind_separators(tmp_path: Path) -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make blocks of a few rows, and foresee nothing from a sample."""
-    monkeypatch.setattr(table, "BLOCK_CELLS", 9)
-    monkeypatch.setattr(table, "LEAST_BLOCK_ROWS", 1)
+    monkeypatch.setattr(csv_file, "PIECE_BYTES", 30)
+    monkeypatch.setattr(csv_file, "COLUMN_BYTES", 0)
     monkeypatch.setattr(table, "MOST_SAMPLE_ROWS", 1)
 
 
@@ -322,14 +322,21 @@ def honest_tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(honest_tables(), st.sampled_from(",;\t"), st.booleans(), st.booleans(), st.sampled_from([3, 500]), st.booleans())
+@given(
+    honest_tables(),
+    st.sampled_from(",;\t"),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([3, 50, 5000]),
+    st.booleans(),
+)
 def test_any_honest_table_reads_back(
     tmp_path_factory: pytest.TempPathFactory,
     honest: tuple[list[str], list[list[Any]]],
     separator: str,
     comma: bool,  # noqa: FBT001
     bom: bool,  # noqa: FBT001
-    block_cells: int,
+    piece: int,
     packed: bool,  # noqa: FBT001
 ) -> None:
     """Whatever the dialect, the block size and the content: what was written is what is read."""
@@ -346,8 +353,8 @@ def test_any_honest_table_reads_back(
     path = save(tmp_path_factory.mktemp("any"), gzip.compress(text) if packed else text)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "BLOCK_CELLS", block_cells)
-        patch.setattr(table, "LEAST_BLOCK_ROWS", 1)
+        patch.setattr(csv_file, "PIECE_BYTES", piece)
+        patch.setattr(csv_file, "COLUMN_BYTES", 0)
         data = read(path, target=names[-1])
 
     assert names[:-1] == list(data.X.columns)
@@ -567,8 +574,8 @@ def test_groups_in_any_dialect(tmp_path: Path, separator: str, pack: Any) -> Non
 
 def test_groups_of_a_table_whose_kinds_are_seen_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are those of the rows also when the file is read in blocks, and twice."""
-    monkeypatch.setattr(table, "LEAST_BLOCK_ROWS", 5)
-    monkeypatch.setattr(table, "BLOCK_CELLS", 5)
+    monkeypatch.setattr(csv_file, "COLUMN_BYTES", 0)
+    monkeypatch.setattr(csv_file, "PIECE_BYTES", 25)
     monkeypatch.setattr(table, "SAMPLE_CELLS", 2)
     data = read(save(tmp_path, "a,who,target\n" + rows("#,g#,@") + "x,g13,1\n"), key="who")
 
@@ -764,4 +771,4 @@ def test_sizes_beyond_4_gib_are_told_by_the_ratio(tmp_path: Path) -> None:
 
 def test_a_block_of_nothing_but_gaps_is_missing() -> None:
     """Objects without any value have no kind yet."""
-    assert [Kind.MISSING] == columns.kinds_of([("O", np.array([0]), np.array([[None], [None]]))])
+    assert [Kind.MISSING] == columns.kinds_of([("O", np.array([0]), np.array([[None, None]]))])

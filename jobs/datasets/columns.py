@@ -1,6 +1,6 @@
 """The columns of a table, collected block by block without mixing types."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,20 @@ def join(one: Kind, other: Kind) -> Kind:
 
 
 Groups = list[tuple[str, np.ndarray, np.ndarray]]
-"""NumPy's letter of a kind of dtype, which columns (positions) have it, and their values (n_rows, n_positions)."""
+"""NumPy's letter of a kind of dtype, which columns (positions) have it, and their values (n_positions, n_rows)."""
 
 
-def by_dtype(block: pd.DataFrame) -> Groups:
-    """Return a block in few arrays: with thousands of columns, pandas takes long to hand out each of them."""
-    codes = np.array([each.kind for each in block.dtypes])
-    if len(set(codes)) == 1:
-        return [(str(codes[0]), np.arange(len(codes)), block.to_numpy())]
-    groups = ((code, np.flatnonzero(codes == code)) for code in np.unique(codes))
-    return [(str(code), positions, block.iloc[:, positions].to_numpy()) for code, positions in groups]
+def by_dtype(block: pd.DataFrame, names: Sequence[str]) -> Groups:
+    """Return columns of a block in few arrays, fractions as float32: what is done for each of thousands takes long."""
+    arrays = [block[name].to_numpy() for name in names]
+    codes = np.array([each.dtype.kind for each in arrays])
+    groups = []
+    with np.errstate(over="ignore"):
+        for code in map(str, np.unique(codes)):
+            positions = np.flatnonzero(codes == code)
+            values = np.array([arrays[each] for each in positions], dtype=np.float32 if code == "f" else None)
+            groups.append((code, positions, values))
+    return groups
 
 
 def kinds_of(groups: Groups) -> list[Kind]:
@@ -59,12 +63,12 @@ def kinds_of(groups: Groups) -> list[Kind]:
         if code == "b":
             kinds[positions] = Kind.BOOL
         elif code == "f":
-            kinds[positions] = np.where(np.isnan(values).all(axis=0), Kind.MISSING, Kind.FLOAT)
+            kinds[positions] = np.where(np.isnan(values).all(axis=1), Kind.MISSING, Kind.FLOAT)
         elif code in "iu":
-            wide = (values > EXACT).any(axis=0) | (values < -EXACT).any(axis=0)
+            wide = (values > EXACT).any(axis=1) | (values < -EXACT).any(axis=1)
             kinds[positions] = np.where(wide, Kind.WIDE, Kind.INT)
         else:
-            kinds[positions] = [_kind_of_objects(column) for column in values.T]
+            kinds[positions] = [_kind_of_objects(column) for column in values]
     return [Kind(each) for each in kinds]
 
 
@@ -137,7 +141,7 @@ class Columns:
 
     def add(self, block: pd.DataFrame) -> None:
         """Take over a block; raise DataError for text in a numeric column, infinite and too large values."""
-        groups = by_dtype(block[self.numeric])
+        groups = by_dtype(block, self.numeric)
         self._learn(block, groups)
         if not self.stale:
             self._keep(block, groups)
@@ -173,8 +177,13 @@ class Columns:
 
     def _refuse_text(self, column: pd.Series, known: Kind) -> None:
         """Raise DataError for the first value that is no number."""
-        bad = pd.to_numeric(column.astype(object), errors="coerce").isna() & column.notna()
-        position = int(np.argmax(bad.to_numpy()))
+        values = column.astype(object)
+        fits = (
+            values.astype(str).str.lower().isin(("true", "false"))
+            if known is Kind.BOOL
+            else pd.to_numeric(values, errors="coerce").notna()
+        )
+        position = int(np.argmax((column.notna() & ~fits).to_numpy()))
         wanted = "true or false as before" if known is Kind.BOOL else "a number"
         raise DataError(
             f"{self.path}, column {column.name!r}, data row {self.n_rows + position + 1}: expected {wanted}, found "
@@ -190,7 +199,7 @@ class Columns:
         rows = self.matrix[self.n_rows :]
         with np.errstate(over="ignore"):
             for code, positions, values in groups:
-                rows[:, positions] = values.astype(np.float64) if code == "O" else values
+                rows[:, positions] = (values.astype(np.float64) if code == "O" else values).T
         infinite = np.isinf(rows)
         if infinite.any():
             row, position = np.argwhere(infinite)[0]

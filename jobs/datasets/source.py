@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from jobs.datasets import sha256_of
 from jobs.errors import DataError, NoInputError
@@ -82,10 +82,7 @@ class CheckedText(io.TextIOWrapper):
     """UTF-8 text without a byte order mark; a NUL in it raises DataError."""
 
     def __init__(self, path: Path, raw: BinaryIO) -> None:
-        buffer = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 17) if _is_gzip(path, raw) else raw
-        if buffer.peek(3).startswith(BOM):  # type: ignore[attr-defined]
-            buffer.read(len(BOM))
-        super().__init__(buffer, encoding="utf-8", newline="")
+        super().__init__(_unpacked(path, raw), encoding="utf-8", newline="")
         self.path = path
         self.raw_file = raw
 
@@ -95,6 +92,14 @@ class CheckedText(io.TextIOWrapper):
         if "\0" in text:
             raise DataError(f"{self.path} contains NUL bytes: {not_text(self.path)}")
         return text
+
+
+def _unpacked(path: Path, raw: BinaryIO) -> Any:
+    """Return the bytes of a plain or gzip file behind its byte order mark."""
+    buffer: Any = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 17) if _is_gzip(path, raw) else raw
+    if buffer.peek(3).startswith(BOM):
+        buffer.read(len(BOM))
+    return buffer
 
 
 def _is_gzip(path: Path, raw: BinaryIO) -> bool:
@@ -117,10 +122,23 @@ def open_text(path: Path) -> Iterator[CheckedText]:
     NoInputError
         When the disk fails.
     """
-    with _os_refusals(path), path.open("rb") as raw:
+    with _refusals(path), path.open("rb") as raw, CheckedText(path, raw) as text:
+        yield text
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain or gzip file as the unpacked bytes behind its byte order mark; raise as `open_text`, but check no text."""
+    with _refusals(path), path.open("rb") as raw, _unpacked(path, raw) as file:
+        yield file
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn what breaks while a file is read into DataError and NoInputError."""
+    with _os_refusals(path):
         try:
-            with CheckedText(path, raw) as text:
-                yield text
+            yield
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             message = f"{path} is a broken gzip file ({error}); was it copied to the end? Compress it again"
             raise DataError(message) from None

@@ -15,12 +15,6 @@ from jobs.datasets.labels import NUMBER, check_classes, known_label, refuse_unkn
 from jobs.datasets.source import check_input
 from jobs.errors import DataError
 
-BLOCK_CELLS = 500_000
-"""Cells that are parsed at a time: about 20 MB."""
-
-LEAST_BLOCK_ROWS = 1_000
-"""Rows that are parsed at a time in wide tables, where each block costs some microseconds a column."""
-
 CONSTANT_BYTES = 64 << 20
 """What a job takes beside its data after they are read; see `_check_memory`."""
 
@@ -117,11 +111,10 @@ def _sample(file: CsvFile, names: list[str], schema: Schema | None) -> list[str]
     """Return the text columns, as far as the first rows show them; raise FitError if all rows can't fit."""
     known = [name for name, kind in schema["columns"].items() if kind == "text"] if schema else []
     n_rows = max(1, min(MOST_SAMPLE_ROWS, SAMPLE_CELLS // len(file.dialect.names)))
-    with closing(file.blocks(dict.fromkeys(known, Kind.TEXT), n_rows)) as blocks:
-        sample = next(blocks, None)
+    sample = file.head(dict.fromkeys(known, Kind.TEXT), n_rows)
     if sample is None:
         return known
-    text = [name for name, kind in zip(names, kinds_of(by_dtype(sample[names])), strict=True) if kind is Kind.TEXT]
+    text = [name for name, kind in zip(names, kinds_of(by_dtype(sample, names)), strict=True) if kind is Kind.TEXT]
     grouped = [str(file.split_key)] if file.has_groups else []
     _check_memory(file, sample[text + grouped], len(names) - len(text), training=schema is None)
     return known or ([] if schema else text)
@@ -148,16 +141,16 @@ def _check_memory(file: CsvFile, text: pd.DataFrame, n_numeric: int, *, training
 
 def _read(file: CsvFile, names: list[str], text: list[str], *, fixed: bool) -> tuple[Columns, TextColumn, TextColumn]:
     """Read all blocks, features, labels and groups; a second time if a column's kind was only seen late."""
-    n_rows = max(LEAST_BLOCK_ROWS, BLOCK_CELLS // len(file.dialect.names))
     kinds = dict.fromkeys(text, Kind.TEXT)
     while True:
         columns = Columns(file.path, names, text=text, fixed=fixed)
         labels, groups = TextColumn(), TextColumn()
-        for block in file.blocks(kinds, n_rows):
-            columns.add(block)
-            labels.add(block[file.target])
-            if file.has_groups:
-                groups.add(block[str(file.split_key)])
+        with closing(file.blocks(kinds)) as blocks:
+            for block in blocks:
+                columns.add(block)
+                labels.add(block[file.target])
+                if file.has_groups:
+                    groups.add(block[str(file.split_key)])
         if not columns.stale:
             return columns, labels, groups
         kinds = columns.kinds

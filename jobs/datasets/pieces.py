@@ -1,0 +1,61 @@
+"""A CSV file in pieces of whole lines, each of which pandas can parse alone."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+LONGEST_LINE = 16 << 20
+"""Bytes in which a line must end where a piece is to be cut."""
+
+
+class Piece:
+    """Some lines below a header, as a file that pandas takes for one of text: it need not be decoded and encoded again.
+
+    Parameters
+    ----------
+    parts : header and lines as UTF-8.
+    is_whole : whether the last line ends.
+    """
+
+    def __init__(self, *parts: bytes, is_whole: bool) -> None:
+        self._parts = parts
+        self._is_whole = is_whole
+        self._left = iter(parts)
+
+    def is_text(self) -> bool:
+        """Tell whether these are whole lines of UTF-8 without a NUL."""
+        if not self._is_whole or any(b"\0" in part for part in self._parts):
+            return False
+        if all(part.isascii() for part in self._parts):
+            return True
+        try:
+            b"".join(self._parts).decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def has_blanks(self) -> bool:
+        """Tell whether there is a blank."""
+        return any(b" " in part for part in self._parts)
+
+    def read(self, size: int = -1) -> bytes:  # noqa: ARG002 - pandas takes more than it asked for
+        """Return the next part; nothing at the end."""
+        return next(self._left, b"")
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Say that this is a file."""
+        return self._left
+
+
+def pieces(file: BinaryIO, header: bytes, size: int) -> Iterator[Piece]:
+    """Yield pieces of about `size` bytes; the first has the file's own header, the others `header`.
+
+    The last one is not whole if a line is too long to be cut behind it.
+    """
+    above: tuple[bytes, ...] = ()
+    while start := file.read(size):
+        rest = file.readline(LONGEST_LINE)
+        is_whole = len(rest) < LONGEST_LINE
+        yield Piece(*above, start, rest, is_whole=is_whole)
+        if not is_whole:
+            return
+        above = (header,)
