@@ -1,8 +1,10 @@
 """A file that is parsed in pieces by threads is the file that is parsed from its first row to its last."""
 
 import gzip
+import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -174,6 +176,20 @@ def test_a_signal_ends_the_threads(tmp_path: Path) -> None:
         next(blocks)
         with pytest.raises(TerminatedError):
             signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_is_heard_while_the_threads_are_awaited() -> None:
+    """It does not wait for all that is to come."""
+    begun = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with watched() as stop, pytest.raises(TerminatedError), stop.interrupts():
+        deque(ahead(work, range(100_000), 2))
+    assert max(begun) < 100_000 - 1
 
 
 def test_results_come_in_order_and_few_ahead() -> None:

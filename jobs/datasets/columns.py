@@ -45,7 +45,8 @@ Groups = list[tuple[str, np.ndarray, np.ndarray]]
 
 def by_dtype(block: pd.DataFrame, names: Sequence[str]) -> Groups:
     """Return columns of a block in few arrays, fractions as float32: what is done for each of thousands takes long."""
-    arrays = [block[name].to_numpy() for name in names]
+    found = {name: column.to_numpy() for name, column in block.items()}
+    arrays = [found[name] for name in names]
     codes = np.array([each.dtype.kind for each in arrays])
     groups = []
     with np.errstate(over="ignore"):
