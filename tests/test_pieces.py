@@ -85,6 +85,10 @@ def rows_of(blocks: Iterator[pd.DataFrame]) -> tuple[list[list[Any]], str]:
     packed=st.booleans(),
 )
 @example(lines=[b"1,2,3\n", b"1,2,3,4\n", b"1,2,3\n"], header=b"a,b,target\n", size=1, packed=False)
+@example(lines=[b"0,1,2,3\n", b"1,2,3,4\n"], header=b"a,b,target\n", size=1, packed=False)
+@example(lines=[b"1,2,3,4\n", b" 3,\n"], header=b"a,b,target\n", size=11, packed=False)
+@example(lines=[b'"0","x\ny",2,3\n', b"1,2,3,4\n"], header=b"a,b,target\n", size=1, packed=False)
+@example(lines=[b'1,"2\n', b'"a""b",,\n'], header=b"a,b,target\n", size=1, packed=False)
 @example(lines=[b"1,2,3\n", b"1,2\n", b"1,2,3,4\n"], header=b"a,b,target\n", size=1, packed=False)
 @example(lines=[b"1,2,3\n", b'1,"2\n\n3",4\n'] * 3, header=b"a,b,target\n", size=1, packed=True)
 def test_pieces_give_the_rows_of_the_whole(

@@ -1,5 +1,6 @@
 """A CSV file in blocks of rows, parsed by pandas."""
 
+import csv
 import re
 from collections.abc import Generator
 from contextlib import closing
@@ -107,15 +108,14 @@ class CsvFile:
 
     def _parse_piece(self, piece: Piece, kinds: dict[str, Kind]) -> pd.DataFrame | None:
         """Return the rows of a piece; None if it can't be parsed alone."""
-        if not piece.is_text():
-            return None
         try:
+            # Fields beyond those of the header in the first row would be taken for the names of rows.
+            if not piece.is_text() or piece.count_fields(self.dialect.separator) > len(self.dialect.names):
+                return None
             # Only where there are blanks: looking for them takes the parser a tenth of its time.
-            block = pd.read_csv(piece, skipinitialspace=piece.has_blanks(), **self._options(kinds))  # type: ignore[call-overload]
-        except (pd.errors.ParserError, pd.errors.EmptyDataError):
+            return pd.read_csv(piece, skipinitialspace=piece.has_blanks(), **self._options(kinds))  # type: ignore[call-overload,no-any-return]
+        except (csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError):
             return None
-        # Fields beyond those of the header in the first row would be taken for the names of rows.
-        return block if isinstance(block.index, pd.RangeIndex) else None
 
     def _from_row(self, first: int, kinds: dict[str, Kind]) -> Generator[pd.DataFrame, None, None]:
         """Yield the rows from the one at `first` on."""

@@ -1,10 +1,12 @@
 """A CSV file in pieces of whole lines, each of which pandas can parse alone."""
 
+import csv
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
 LONGEST_LINE = 16 << 20
-"""Bytes in which a line must end where a piece is to be cut."""
+"""Bytes in which a line must end where a piece begins or ends."""
 
 
 class Piece:
@@ -12,14 +14,15 @@ class Piece:
 
     Parameters
     ----------
-    parts : header and lines as UTF-8.
+    above : the header, if it is not among the lines.
+    lines : bytes of UTF-8 that come one after the other; the first of them are a line.
     is_whole : whether the last line ends.
     """
 
-    def __init__(self, *parts: bytes, is_whole: bool) -> None:
-        self._parts = parts
+    def __init__(self, above: bytes, *lines: bytes, is_whole: bool) -> None:
+        self._parts = lines
         self._is_whole = is_whole
-        self._left = iter(parts)
+        self._left = iter((above, *lines) if above else lines)
 
     def is_text(self) -> bool:
         """Tell whether these are whole lines of UTF-8 without a NUL."""
@@ -37,6 +40,14 @@ class Piece:
         """Tell whether there is a blank."""
         return any(b" " in part for part in self._parts)
 
+    def count_fields(self, separator: str) -> int:
+        """Count the fields of the first row; raise csv.Error."""
+        first = self._parts[0]
+        text = first if first.strip() and b'"' not in first else b"".join(self._parts)
+        records = csv.reader((line.decode() for line in io.BytesIO(text)), delimiter=separator, skipinitialspace=True)
+        # pandas skips lines that hold nothing but blanks.
+        return next((len(each) for each in records if len(each) > 1 or "".join(each).strip()), 0)
+
     def read(self, size: int = -1) -> bytes:  # noqa: ARG002 - pandas takes more than it asked for
         """Return the next part; nothing at the end."""
         return next(self._left, b"")
@@ -51,11 +62,11 @@ def pieces(file: BinaryIO, header: bytes, size: int) -> Iterator[Piece]:
 
     The last one is not whole if a line is too long to be cut behind it.
     """
-    above: tuple[bytes, ...] = ()
-    while start := file.read(size):
-        rest = file.readline(LONGEST_LINE)
-        is_whole = len(rest) < LONGEST_LINE
-        yield Piece(*above, start, rest, is_whole=is_whole)
+    above = b""
+    while first := file.readline(LONGEST_LINE):
+        lines = first, file.read(size), file.readline(LONGEST_LINE)
+        is_whole = max(map(len, lines[::2])) < LONGEST_LINE
+        yield Piece(above, *lines, is_whole=is_whole)
         if not is_whole:
             return
-        above = (header,)
+        above = header
