@@ -3,20 +3,22 @@
 Keras' `fit` on batches from disk is held up between its steps: by Python, and by kernels that share one convolution among
 the cores, wait for each other after each of them, and so use a core and a half of two. Here a batch is cut into parts, each
 computed by single-threaded kernels beside the others; their gradients add up to those of the whole batch, so that it is the
-same step of the same optimiser. Milliseconds a step of 32 images, 32 x 32 x 3, on two cores, and of CPU:
+same step of the same optimiser. Milliseconds of CPU for a step of 32 images, 32 x 32 x 3, on two cores, 300 steps of each
+in one run (others used the machine too, so that wall times say nothing):
 
-=============================================================  ====  ====
-`fit` on float32 in memory                                      7.2   9.9
-`fit` on batches from disk (`PyDataset`), op determinism        6.7  10.1
-`fit`, `jit_compile`                                           16.1  27.1
-`fit`, `steps_per_execution=50`, uint8 in memory                4.7   8.0
-the same with a `train_step` in parts                           3.5   5.9
-the same from disk (`tf.data`, blocks of batches)               3.9   6.8
-a loop in TensorFlow, the whole batch at once                   4.1   7.0
-a loop in TensorFlow, two parts (this module)                   3.1   5.6
-=============================================================  ====  ====
+=====================================================================  ============
+`fit` on float32 in memory                                             10.2 to 11.2
+`fit` on batches from disk (`PyDataset`), op determinism               10.6
+`fit`, `steps_per_execution=50`, uint8 in memory                        8.2
+the same with a `train_step` in parts                                   7.1
+`fit` with that `train_step` on batches from disk (`tf.data`)           7.6
+`fit` with a `train_step` that loops over a block from a `PyDataset`    7.6
+a loop in TensorFlow, the whole batch at once                           7.5
+a loop in TensorFlow, two parts (this module)                           6.0
+=====================================================================  ============
 
-Of the last, the convolutions' own kernels are 80 %; nothing else is left that is worth the lines.
+`jit_compile` took 27 in an earlier run, where the first took 9.9 to 10.9. In a profile of a loop on the whole batch and one
+core the convolutions' own kernels are 79 %.
 """
 
 import math
@@ -68,7 +70,7 @@ class Training:
     """The epochs of a compiled network.
 
     No sum's order is left to chance: each kernel has one thread, and what several parts give is added in their order. So
-    the same seed gives the same bits without TensorFlow's op determinism, whose other kernels take a fifth longer.
+    the same seed gives the same bits without TensorFlow's op determinism, whose other kernels took a fifth more CPU.
 
     Parameters
     ----------
