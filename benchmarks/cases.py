@@ -57,10 +57,11 @@ class Case:
 FULL = (
     Case("random-forest", 1_000, 10, rounds=5),
     Case("random-forest", 20_000, 20),
-    Case("random-forest", 300_000, 30, {"n_estimators": 10}, rounds=2),
+    Case("random-forest", 200_000, 50, {"n_estimators": 20}, rounds=2),
+    Case("random-forest", 1_000_000, 30, {"n_estimators": 2}, rounds=2),
     Case("cnn", 1_000),
     Case("cnn", 10_000, params={"epochs": 3}, rounds=2),
-    Case("cnn", 80_000, params={"epochs": 1}, rounds=2),
+    Case("cnn", 50_000, params={"epochs": 2}, rounds=2),
 )
 
 QUICK = (

@@ -1,6 +1,7 @@
 """The two engines that grow a forest: the same promises, and which is taken when."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from jobs.datasets.splits import random_split
 from jobs.datasets.table import read_csv
 from jobs.errors import ConfigError
 from jobs.pipelines import find
+from jobs.pipelines.random_forest import engines
 from jobs.pipelines.random_forest.engines import LEAST_WORK, Engine, choose
 from jobs.pipelines.random_forest.saving import load_skops
 
@@ -196,6 +198,7 @@ def test_what_intelex_does_not_know_is_said_before_anything_is_read(
     ("spoil", "reason"),
     [
         (lambda X, _: X.__setitem__((3, 1), np.nan), "takes no missing values, found 1"),
+        (lambda X, _: X.__setitem__((3, 1), -3e38), "takes no values beyond 1e.38"),
         (lambda _, y: y.fill(2), "takes no rows that are all of one class"),
     ],
 )
@@ -208,7 +211,9 @@ def test_rows_that_intelex_does_not_take_are_scikit_learns(spoil: Any, reason: s
     y = random.integers(0, 2, len(X))
     assert choose("auto", RandomForestClassifier(), X, y).name == "intelex"
     spoil(X, y)
-    assert choose("auto", RandomForestClassifier(), X, y) == Engine("sklearn", f"scikit-learn-intelex {reason}")
+    taken = choose("auto", RandomForestClassifier(), X, y)
+    assert taken.name == "sklearn"
+    assert re.fullmatch(f"scikit-learn-intelex {reason}", taken.reason)
     with pytest.raises(ConfigError, match=reason):
         choose("intelex", RandomForestClassifier(), X, y)
 
@@ -232,10 +237,40 @@ def test_a_silent_fallback_would_be_seen(sides: tuple[Dataset, Dataset], tmp_pat
         )
 
 
+def test_values_that_are_names_are_not_put_together(tmp_path: Path) -> None:
+    """Each of 2,000 numbers stands for a thing of its own: in 256 bins most of what they tell would be lost."""
+    random = np.random.default_rng(0)
+    names = random.integers(0, 2_000, 20_000)
+    target = random.integers(0, 2, 2_000)[names]
+    path = tmp_path / "names.csv"
+    pd.DataFrame({"name": names, "noise": random.normal(size=20_000)}).assign(target=target).to_csv(path, index=False)
+    training, holdout = split(path)
+    settings = params(max_features=None)
+    model = fit(_PIPELINE, training, holdout, settings).model
+    assert np.mean(model.predict(holdout.X) == holdout.y) > 0.95
+
+
+def test_many_rows_are_grown_in_smaller_chunks(sides: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal waits for a chunk: its size goes by the rows, and by nothing that another machine has otherwise."""
+    monkeypatch.setattr(engines, "_CELLS_IN_CHUNK", 3 * 1_600 * 8)
+    told: list[int] = []
+
+    def on_progress(_: str, done: int, __: int) -> None:
+        told.append(done)
+
+    models = [
+        fit(_PIPELINE, *sides, params(n_estimators=8), threads=threads, on_progress=on_progress).model
+        for threads in (1, 2)
+    ]
+    assert told == [3, 6, 8] * 2
+    one, two = (model.predict_proba(sides[1].X) for model in models)
+    np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize("max_features", ["sqrt", "log2", 3, 0.5, None, 2**31 - 1])
 @pytest.mark.parametrize("leaf", [1, 0.01])
 def test_each_parameter_is_taken_by_onedal_too(sides: tuple[Dataset, Dataset], max_features: Any, leaf: float) -> None:
-    """Their meaning is scikit-learn's: no leaf is smaller than asked for, on rows drawn with repetition."""
+    """Whatever passes our checks can be trained with."""
     settings = params(n_estimators=3, max_features=max_features, min_samples_leaf=leaf, max_leaf_nodes=50)
     forest = fit(_PIPELINE, *sides, settings).model[-1]
     assert all(2 <= each.tree_.n_leaves <= 50 for each in forest.estimators_)

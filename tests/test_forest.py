@@ -13,8 +13,10 @@ from sklearn import datasets
 
 from jobs.datasets import splits, table
 from jobs.datasets.fingerprints import ROWS, Fingerprints
+from jobs.errors import DataError
 from jobs.pipelines import find, open_model
 from jobs.pipelines.random_forest.growing import steps
+from jobs.pipelines.random_forest.saving import load_skops
 
 _FAST = ("--param", "n_estimators=8")
 
@@ -152,6 +154,22 @@ def test_loaded_model_predicts_bit_for_bit_as_the_trained_one(mljobs: MLJobs, cs
         assert (folder / path).is_file()
         found.append(open_model(folder).load(trust_pickle=True).predict_proba(X))
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_damaged_model_is_never_a_bug(mljobs: MLJobs, csv: Path) -> None:
+    """Whichever byte is another one: it is refused as damaged, or still one that loads."""
+    run = mljobs("train", "random-forest", csv, *_FAST).result["run_directory"]
+    model = Path(run, "model", "model.skops")
+    whole, random = model.read_bytes(), np.random.default_rng(0)
+    refused: list[str] = []
+    for position in random.integers(0, len(whole), 100):
+        model.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+        try:
+            load_skops(model)
+        except DataError as error:
+            refused.append(str(error))
+    assert len(refused) > 50
+    assert all(str(model) in sentence for sentence in refused)
 
 
 @pytest.mark.parametrize("model_format", ["skops", "joblib"])

@@ -742,7 +742,9 @@ def test_groups_are_not_written(tmp_path: Path) -> None:
 def test_a_table_that_can_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused before it is read, with both numbers; text counts for more."""
     path = save(tmp_path, "a,b,target\n" + rows("#,text,@", 120))
-    need = table.CONSTANT_BYTES + 2 * 120 * 16
+    pieces = 2 * 3 * path.stat().st_size  # as text and as columns: of two threads, and what they made before
+    need = table.CONSTANT_BYTES + 2 * 120 * 16 + pieces
+    monkeypatch.setattr(resources, "cpu_count", lambda: 2)
     monkeypatch.setattr(resources, "available_memory", lambda: need - 100)
 
     with pytest.raises(FitError, match=r"\(120 rows of 2 features\) needs about 64 MiB of memory, but 64 MiB is"):

@@ -26,10 +26,13 @@ LEAST_BLOCK_ROWS = 1_000
 """Rows that are parsed at a time in wide tables, where each block costs some microseconds a column."""
 
 PIECE_BYTES = 3 << 20
-"""Bytes that a thread parses at a time."""
+"""Bytes that a thread parses at a time; twice as many where there is text, since each piece meets its values anew."""
 
 COLUMN_BYTES = 10_000
 """Bytes of each column, likewise: in wide tables more of them, where each piece costs some microseconds a column."""
+
+MOST_BYTES = 24 << 20
+"""Bytes that a thread parses at a time, at most: several pieces are in memory at once, as text and as numbers."""
 
 MOST_THREADS = 4
 """Threads that parse, each in some 30 MB: more would wait for the one that takes what they made."""
@@ -90,15 +93,24 @@ class CsvFile:
                 return
         yield from self._from_row(done, kinds)
 
+    def parsing_bytes(self, kinds: dict[str, Kind]) -> int:
+        """Return about how much memory `blocks` takes at once: pieces as text and as columns, and one that was handed out."""
+        return 2 * (_threads() + 1) * min(self._piece_bytes(kinds), self.path.stat().st_size)
+
+    def _piece_bytes(self, kinds: dict[str, Kind]) -> int:
+        """Return how many bytes are parsed at a time."""
+        has_text = Kind.TEXT in kinds.values()
+        return min(MOST_BYTES, max(PIECE_BYTES * (1 + has_text), COLUMN_BYTES * len(self.dialect.names)))
+
     def _in_pieces(self, kinds: dict[str, Kind]) -> Generator[pd.DataFrame | None, None, None]:
         """Yield the rows of each piece; None for one that can't be parsed alone."""
 
         def parse(piece: Piece) -> pd.DataFrame | None:
             return self._parse_piece(piece, kinds)
 
-        size = max(PIECE_BYTES, COLUMN_BYTES * len(self.dialect.names))
+        size = self._piece_bytes(kinds)
         header = self.dialect.separator.join(map(str, range(len(self.dialect.names)))).encode() + b"\n"
-        threads = min(MOST_THREADS, resources.cpu_count())
+        threads = _threads()
         # To give back what a piece took and to ask for it again costs a sixth of the time. The C library (glibc) does so
         # only beyond the largest block that was ever freed: mallopt(3), M_MMAP_THRESHOLD.
         np.empty(KEPT_BYTES, np.uint8)
@@ -176,3 +188,8 @@ class CsvFile:
         if found := re.search(r"EOF inside string starting at row (\d+)", message):
             return f"{self.path}, data row {found[1]}: a quote is opened and never closed; close or double it"
         return f"{self.path} can't be parsed as CSV: {message.strip()}"
+
+
+def _threads() -> int:
+    """Return how many threads parse."""
+    return min(MOST_THREADS, resources.cpu_count())

@@ -135,6 +135,7 @@ def _check_memory(file: CsvFile, text: pd.DataFrame, n_numeric: int, *, training
         bytes_per_row += 12 + strings
     rows, features = file.dialect.n_rows, len(file.features)
     need = round(rows * bytes_per_row * (2 if training else 1)) + CONSTANT_BYTES
+    need += file.parsing_bytes(dict.fromkeys(text.columns, Kind.TEXT))
     what = f"{file.path} ({rows:,} rows of {features:,} features)"
     resources.require_memory(need, what, "give the job more memory or the file fewer rows")
 

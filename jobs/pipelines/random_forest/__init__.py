@@ -65,9 +65,10 @@ def _check_share(name: str, value: float, *, least: int, whole: bool = True) -> 
 
 
 def prepare(threads: int) -> None:
-    """Import scikit-learn; joblib's threads are set by `fit`."""
+    """Import scikit-learn, and skops, which checkpoints need; joblib's threads are set by `fit`."""
     import sklearn.compose
     import sklearn.ensemble  # noqa: F401
+    import skops.io  # noqa: F401
 
 
 def read(path: Path, *, target: str, schema: Schema | None, scratch: Path, split_key: str | None = None) -> Dataset:

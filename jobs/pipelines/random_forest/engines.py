@@ -1,8 +1,9 @@
 """What grows the trees: scikit-learn itself, or oneDAL through scikit-learn-intelex, several times faster.
 
-oneDAL sorts each feature into 256 bins and looks for the best split between bins, where scikit-learn looks between all
-values; the forests differ from tree to tree, and their accuracies by less than from seed to seed. Its trees are
-scikit-learn's own, so the model is a plain `RandomForestClassifier` that predicts and loads without it.
+oneDAL sorts each feature into bins of equally many rows and looks for the best split between bins, where scikit-learn looks
+between all values. So the forests differ from tree to tree, and their accuracies by chance, unless classes change back and
+forth inside one bin. Its trees are scikit-learn's own, so the model is a plain `RandomForestClassifier` that predicts and
+loads without it.
 """
 
 import importlib
@@ -17,8 +18,18 @@ import numpy as np
 
 from jobs.errors import ConfigError
 
-CHUNK = 10
-"""Trees that oneDAL grows at a time, each time from a seed of its own: between two chunks a job can be stopped."""
+_MOST_IN_CHUNK = 10
+"""Trees that oneDAL grows at a time, each time from a seed of their own; with fewer, sorting the features costs more."""
+
+_CELLS_IN_CHUNK = 250_000_000
+"""Trees x rows x features in a chunk, but for a single tree: some 8 s of two cores in which nothing else can be done."""
+
+_LEAST_BINS, _MOST_BINS = 256, 16_384
+"""Bins of each feature: the least is oneDAL's default; with the most it is half as fast again as scikit-learn, not four
+times as fast."""
+
+_LARGEST = 1e38
+"""Beyond, the middle of two values may be no float32."""
 
 LEAST_WORK = 3_000_000
 """Rows x trees x features tried at a node from which on `auto` takes oneDAL: scikit-learn needs about a second there, twice
@@ -43,9 +54,9 @@ class Engine:
         """The function that grows a forest (a `RandomForestClassifier` with `warm_start`) up to a number of trees."""
         return add_with_intelex if self.name == "intelex" else add_with_sklearn
 
-    def least_step(self, threads: int) -> int:
+    def least_step(self, threads: int, X: np.ndarray) -> int:
         """Return how many trees it grows at a time at least, for which no thread is idle and the forest is the same."""
-        return CHUNK if self.name == "intelex" else threads
+        return _chunk(X) if self.name == "intelex" else threads
 
 
 def missing() -> str | None:
@@ -110,6 +121,8 @@ def _obstacle(forest: Any, X: np.ndarray, y: np.ndarray) -> str | None:
     n_missing = sum(int(np.count_nonzero(np.isnan(column))) for column in X.T)
     if n_missing:
         return f"takes no missing values, found {n_missing:,}"
+    if max(float(np.abs(column).max()) for column in X.T) > _LARGEST:
+        return f"takes no values beyond {_LARGEST:g}"
     if (y == y[0]).all():
         return "takes no rows that are all of one class"
     return None
@@ -135,19 +148,35 @@ def add_with_sklearn(forest: Any, n_trees: int, X: np.ndarray, y: np.ndarray) ->
 
 
 def add_with_intelex(forest: Any, n_trees: int, X: np.ndarray, y: np.ndarray) -> None:
-    """Grow up to `n_trees` in chunks, each from a seed that is derived from its number: so none depends on the others.
+    """Grow up to `n_trees` in chunks, each from a seed that is derived from its first tree: so none depends on the others.
 
-    The forest is the same for any number of threads.
+    The forest is the same for any number of threads. A signal waits for the end of a chunk.
     """
     from sklearnex.ensemble import RandomForestClassifier
 
     codes = np.unique(y, return_inverse=True)[1]
-    settings = forest.get_params() | {"warm_start": False}
-    for start in range(len(forest.estimators_), n_trees, CHUNK):
-        seed = np.random.SeedSequence((forest.random_state, start // CHUNK)).generate_state(1)[0]
-        settings |= {"n_estimators": min(CHUNK, n_trees - start), "random_state": int(seed)}
+    settings = forest.get_params() | {"warm_start": False, "max_bins": _bins(X)}
+    chunk_size = _chunk(X)
+    for start in range(len(forest.estimators_), n_trees, chunk_size):
+        seed = np.random.SeedSequence((forest.random_state, start)).generate_state(1)[0]
+        settings |= {"n_estimators": min(chunk_size, n_trees - start), "random_state": int(seed)}
         chunk = RandomForestClassifier(**settings).fit(X, codes)
         if not hasattr(chunk, "_onedal_estimator"):
             # It falls back to scikit-learn without a word; `choose` is to know all the reasons.
             raise RuntimeError("scikit-learn-intelex did not grow the trees with oneDAL; see SKLEARNEX_VERBOSE=DEBUG")
         forest.estimators_ += chunk.estimators_
+
+
+def _chunk(X: np.ndarray) -> int:
+    """Return how many trees are grown at a time; by the rows alone, since other chunks would be another forest."""
+    return max(1, min(_MOST_IN_CHUNK, _CELLS_IN_CHUNK // X.size))
+
+
+def _bins(X: np.ndarray) -> int:
+    """Return into how many bins each feature is sorted: enough to tell apart all values of whole numbers and categories.
+
+    Such values are names as often as they are amounts, and neighbours have nothing in common then. Bins are of equally many
+    rows, so that it takes some more of them than there are values.
+    """
+    distinct = [len(np.unique(column)) for column in X.T if (column == np.floor(column)).all()]
+    return max(_LEAST_BINS, min(_MOST_BINS, 4 * max(distinct, default=0)))

@@ -58,7 +58,7 @@ def grow(
     forest.set_params(warm_start=True).estimators_ = _restore(checkpoint, engine)
     if 0 < len(forest.estimators_) < n_trees:
         on_progress("trees", len(forest.estimators_), n_trees)
-    for n_after in steps(n_trees, engine.least_step(forest.n_jobs)):
+    for n_after in steps(n_trees, engine.least_step(forest.n_jobs, X)):
         n_before = len(forest.estimators_)
         if n_after <= n_before and n_after < n_trees:
             continue

@@ -1,6 +1,7 @@
 """A forest as an MLflow model: skops, or a joblib pickle for whoever asks for it."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -148,5 +149,5 @@ def load_skops(path: Path) -> Any:
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error
-    except (BadZipFile, KeyError, ValueError) as error:
+    except (BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}); was it copied to the end?") from error
