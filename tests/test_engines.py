@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from harness import MLJobs, fit
 
+from jobs import resources
 from jobs.checkpoint import Checkpoint
 from jobs.datasets import Dataset
 from jobs.datasets.splits import random_split
 from jobs.datasets.table import read_csv
-from jobs.errors import ConfigError
+from jobs.errors import ConfigError, FitError
 from jobs.pipelines import find
 from jobs.pipelines.random_forest import engines
 from jobs.pipelines.random_forest.engines import LEAST_WORK, Engine, choose
@@ -216,6 +217,24 @@ def test_rows_that_intelex_does_not_take_are_scikit_learns(spoil: Any, reason: s
     assert re.fullmatch(f"scikit-learn-intelex {reason}", taken.reason)
     with pytest.raises(ConfigError, match=reason):
         choose("intelex", RandomForestClassifier(), X, y)
+
+
+def test_too_little_memory_for_intelex_may_be_enough_for_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OneDAL sorts all features first, in as much memory again as they take, and more."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    random = np.random.default_rng(0)
+    X = random.normal(size=(LEAST_WORK // 100, 4)).astype(np.float32)
+    y = random.integers(0, 2, len(X))
+    monkeypatch.setattr(resources, "available_memory", lambda: X.nbytes)
+    taken = choose("auto", RandomForestClassifier(), X, y)
+    assert taken.name == "sklearn"
+    assert re.fullmatch(r"scikit-learn-intelex needs \d+ MiB of memory, more than there is", taken.reason)
+    with pytest.raises(FitError, match="growing trees with oneDAL needs about"):
+        choose("intelex", RandomForestClassifier(), X, y)
+    small = RandomForestClassifier(max_depth=2, n_estimators=200)
+    monkeypatch.setattr(resources, "available_memory", lambda: 2 * X.nbytes)
+    assert choose("auto", small, X, y).name == "intelex"
 
 
 def test_a_silent_fallback_would_be_seen(sides: tuple[Dataset, Dataset], tmp_path: Path) -> None:

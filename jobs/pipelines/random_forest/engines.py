@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from jobs import resources
 from jobs.errors import ConfigError
 
 _MOST_IN_CHUNK = 10
@@ -27,6 +28,15 @@ _CELLS_IN_CHUNK = 250_000_000
 _LEAST_BINS, _MOST_BINS = 256, 16_384
 """Bins of each feature: the least is oneDAL's default; with the most it is half as fast again as scikit-learn, not four
 times as fast."""
+
+_NODE_BYTES = 200
+"""What a node takes while a chunk is handed over: in oneDAL's trees, and in scikit-learn's of a few classes."""
+
+_INNER_NODES = 0.3
+"""Inner nodes of a tree for each row, where nothing can be learnt from the rows: no honest data gave more."""
+
+_SORTED = 1.75
+"""Size of oneDAL's sorted features, as a share of the rows'."""
 
 _LARGEST = 1e38
 """Beyond, the middle of two values may be no float32."""
@@ -88,20 +98,25 @@ def choose(asked: str, forest: Any, X: np.ndarray, y: np.ndarray) -> Engine:
     ------
     ConfigError
         When `intelex` is asked for and can't be had.
+    FitError
+        When it is asked for and can't fit the memory.
     """
     if asked == "sklearn":
         return Engine("sklearn", "asked for")
     work = len(X) * forest.n_estimators * _tried_at_a_node(forest.max_features, X.shape[1])
     if asked == "auto" and work < LEAST_WORK:
         return Engine("sklearn", "so few rows and trees take it about a second or less")
-    obstacle = _obstacle(forest, X, y)
-    if obstacle is None:
-        return Engine(
-            "intelex", "asked for" if asked == "intelex" else "several times faster on so many rows and trees"
-        )
+    need, obstacle = _need(forest, X), _obstacle(forest, X, y)
     if asked == "intelex":
-        raise ConfigError(f"--param engine=intelex: scikit-learn-intelex {obstacle}; take engine=auto or sklearn")
-    return Engine("sklearn", f"scikit-learn-intelex {obstacle}")
+        if obstacle:
+            raise ConfigError(f"--param engine=intelex: scikit-learn-intelex {obstacle}; take engine=auto or sklearn")
+        resources.require_memory(need, "growing trees with oneDAL", "give the job more, or take engine=auto or sklearn")
+        return Engine("intelex", "asked for")
+    if obstacle is None and need > resources.available_memory():
+        obstacle = f"needs {need >> 20:,} MiB of memory, more than there is"
+    if obstacle:
+        return Engine("sklearn", f"scikit-learn-intelex {obstacle}")
+    return Engine("intelex", "several times faster on so many rows and trees")
 
 
 def _tried_at_a_node(max_features: str | float | None, n_features: int) -> int:
@@ -111,6 +126,13 @@ def _tried_at_a_node(max_features: str | float | None, n_features: int) -> int:
     if isinstance(max_features, float):
         return max(1, int(max_features * n_features))
     return n_features if max_features is None else min(max_features, n_features)
+
+
+def _need(forest: Any, X: np.ndarray) -> int:
+    """Return about how many bytes oneDAL takes for a chunk, at most, and its trees when they are scikit-learn's."""
+    inner = min(_INNER_NODES * len(X), 2.0 ** (forest.max_depth or 64), forest.max_leaf_nodes or len(X))
+    trees = 2 * inner * min(_chunk(X), forest.n_estimators) * _NODE_BYTES
+    return int(_SORTED * X.nbytes + trees)
 
 
 def _obstacle(forest: Any, X: np.ndarray, y: np.ndarray) -> str | None:
