@@ -1,15 +1,15 @@
 """A forest as an MLflow model: skops, or a joblib pickle for whoever asks for it."""
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 
 from jobs.datasets import Dataset
+from jobs.datasets.npz import BROKEN
 from jobs.errors import ConfigError, DataError, NoInputError
 from jobs.pipelines import Model, pinned
 
@@ -149,5 +149,5 @@ def load_skops(path: Path) -> Any:
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error
-    except (BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+    except (*BROKEN, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}); was it copied to the end?") from error
