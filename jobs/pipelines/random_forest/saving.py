@@ -149,5 +149,5 @@ def load_skops(path: Path) -> Any:
         return skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except UntrustedTypesFoundException as error:
         raise DataError(f"{path} holds types that no forest of mljobs has: {error}") from error
-    except (*BROKEN, KeyError) as error:
+    except (*BROKEN, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); was it copied to the end?") from error
