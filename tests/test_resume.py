@@ -88,6 +88,7 @@ def test_a_forest_that_is_killed_at_random_is_the_one_that_is_not(tmp_path: Path
 @pytest.mark.server
 def test_a_network_that_is_killed_at_random_is_the_one_that_is_not(tmp_path: Path, server: Server) -> None:
     """The same for epochs and their curves, and in MLflow it is one run that was never there twice."""
+    find("cnn").prepare(resources.cpu_count())
     env = {"MLFLOW_TRACKING_URI": server.uri, "MLFLOW_EXPERIMENT_NAME": tmp_path.name}
     result = kill_until_it_ends(tmp_path / "killed", CNN, 3, 10, **env)
     expected = end(start(tmp_path / "whole", CNN))
