@@ -9,7 +9,7 @@ PEERS := .venv-peers
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 # Every package comes from the lock file by its hash; the project itself needs nothing more to be installed.
 $(STAMP): $(LOCKS)/dev.txt pyproject.toml
@@ -61,6 +61,10 @@ $(PEERS)/.installed: benchmarks/requirements-peers.txt
 bench-peers: $(STAMP) $(PEERS)/.installed ## our jobs against LightGBM, PyTorch, Keras on JAX (installs 5 GB into .venv-peers)
 	$(BIN)/python benchmarks/peers.py
 
+bench-containers: $(STAMP) ## the images' sizes, and images that do not fit a container's memory (needs a Docker engine)
+	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/streaming.py
+
 lock: UV := --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
 lock: ## resolve the hash-locked requirements again (needs uv)
 	uv pip compile $(UV) --extra cnn --extra intelex --extra server --group dev -o $(LOCKS)/dev.txt pyproject.toml
@@ -75,4 +79,4 @@ lock: ## resolve the hash-locked requirements again (needs uv)
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(PEERS) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-fast lint format soak bench bench-peers lock clean
+.PHONY: help setup demo test test-fast lint format soak bench bench-peers bench-containers lock clean

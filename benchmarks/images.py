@@ -12,17 +12,17 @@ from measuring import ROOT
 
 MEGABYTE = 1_000_000
 TARGETS = ("random-forest", "cnn", "mlflow")
+DOCKERFILE = ROOT / "containers" / "Dockerfile"
 NAIVE = Path(__file__).with_name("naive.Dockerfile")
 
 
 def render() -> str:
     """Return a row an image: its size, what of it is above the base, and what share that is of the naive image's."""
-    dockerfile = ROOT / "containers" / "Dockerfile"
-    with _built(dockerfile, ROOT, "python") as base:
-        ours = {f"`mljobs/{target}`": _size(dockerfile, ROOT, target) for target in TARGETS}
+    with built(DOCKERFILE, ROOT, "python") as base:
+        ours = {f"`mljobs/{target}`": _size(DOCKERFILE, ROOT, target) for target in TARGETS}
         with tempfile.TemporaryDirectory() as empty:
             naive = _size(NAIVE, Path(empty))
-        return _table({**ours, "`pip install tensorflow mlflow scikit-learn pandas`": naive}, base)
+        return _table({**ours, "`pip install tensorflow mlflow scikit-learn pandas`": naive}, _size_of(base))
 
 
 def _table(sizes: dict[str, int], base: int) -> str:
@@ -37,24 +37,29 @@ def _table(sizes: dict[str, int], base: int) -> str:
 
 def _size(dockerfile: Path, context: Path, target: str | None = None) -> int:
     """Build an image, remove it again, and return its size in bytes."""
-    with _built(dockerfile, context, target) as size:
-        return size
+    with built(dockerfile, context, target) as name:
+        return _size_of(name)
+
+
+def _size_of(name: str) -> int:
+    """Return the size of an image in bytes."""
+    (found,) = json.loads(docker("image", "inspect", name))
+    return int(found["Size"])
 
 
 @contextmanager
-def _built(dockerfile: Path, context: Path, target: str | None) -> Iterator[int]:
-    """Build an image and yield its size in bytes; it is removed at the end, its build cache stays."""
+def built(dockerfile: Path, context: Path, target: str | None) -> Iterator[str]:
+    """Build an image and yield its name; it is removed at the end, its build cache stays."""
     name = f"mljobs/bench:{uuid.uuid4().hex[:8]}"
     chosen = ["--target", target] if target else []
-    _docker("build", "--quiet", "--file", str(dockerfile), *chosen, "--tag", name, str(context))
+    docker("build", "--quiet", "--file", str(dockerfile), *chosen, "--tag", name, str(context))
     try:
-        (found,) = json.loads(_docker("image", "inspect", name))
-        yield int(found["Size"])
+        yield name
     finally:
-        _docker("image", "rm", name)
+        docker("image", "rm", name)
 
 
-def _docker(*arguments: str) -> str:
+def docker(*arguments: str) -> str:
     """Run docker and return its stdout; raise CalledProcessError if it fails."""
     return subprocess.run(["docker", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -13,7 +13,7 @@ from jobs.console import Console
 from jobs.contract.drift import Drift
 from jobs.contract.profile import Profile
 from jobs.datasets import Dataset, Schema
-from jobs.datasets.fingerprints import Fingerprints
+from jobs.datasets.fingerprints import Fingerprints, are_among
 from jobs.datasets.sides import Sides
 from jobs.datasets.source import check_input, digest
 from jobs.errors import ExitCode, NoInputError
@@ -115,7 +115,7 @@ def _known(run: Run, saved: SavedModel, holdout: Dataset) -> np.ndarray:
         return np.zeros(len(holdout), dtype=np.bool_)
     if asked.key is not None and asked.key == seen.key and (n_known := np.count_nonzero(asked.are_in(seen))):
         run.warn(f"{n_known:,} of the {len(holdout):,} rows are of a {asked.key!r} that the model was trained on")
-    return np.isin(asked.rows, seen.rows)
+    return are_among(asked.rows, seen.rows)
 
 
 def _begin(run: Run, name: str, pipeline: Pipeline, params: Mapping[str, Any]) -> int:

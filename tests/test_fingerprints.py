@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 from jobs.datasets import Dataset, fingerprints, images, table
 from jobs.datasets.columns import TEXT_DTYPE
-from jobs.datasets.fingerprints import GROUPS, ROWS, Fingerprints, of_rows
+from jobs.datasets.fingerprints import GROUPS, ROWS, Fingerprints, are_among, of_rows
 from jobs.datasets.images import ImageRows
 from jobs.errors import DataError
 
@@ -279,6 +279,16 @@ def test_known_are_groups_of_the_same_key_or_equal_rows() -> None:
     assert [False, True] == Fingerprints(rows, groups, "who").are_in(known).tolist()
     assert [True, False] == Fingerprints(rows, groups, "when").are_in(known).tolist()
     assert [True, False] == Fingerprints(rows).are_in(known).tolist()
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5)), st.lists(st.integers(0, 5)))
+def test_known_is_what_is_there(some: list[int], others: list[int]) -> None:
+    """Once, several times or not at all, on either side; the largest numbers are no others."""
+    largest = 2**64 - 1
+    found = are_among(np.array([*some, largest], np.uint64), np.array([*others, largest], np.uint64))
+
+    assert [each in {*others, largest} for each in [*some, largest]] == found.tolist()
+    assert are_among(np.array(some, np.uint64), np.empty(0, np.uint64)).tolist() == [False] * len(some)
 
 
 @pytest.mark.parametrize("groups", [None, "abab"])

