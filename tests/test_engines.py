@@ -245,7 +245,7 @@ def test_a_silent_fallback_would_be_seen(sides: tuple[Dataset, Dataset], tmp_pat
 
     X = sides[0].X.to_numpy().copy()
     X[0, 0] = np.nan
-    with pytest.raises(RuntimeError, match="did not grow the trees with oneDAL"):
+    with pytest.raises(FitError, match="did not grow the trees with oneDAL"):
         grow(
             RandomForestClassifier(random_state=1, n_jobs=2),
             Engine("intelex", "forced"),

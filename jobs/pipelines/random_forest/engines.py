@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jobs import resources
-from jobs.errors import ConfigError
+from jobs.errors import ConfigError, FitError
 
 _MOST_IN_CHUNK = 10
 """Trees that oneDAL grows at a time, each time from a seed of their own; with fewer, sorting the features costs more."""
@@ -37,6 +37,8 @@ _INNER_NODES = 0.3
 
 _SORTED = 1.75
 """Size of oneDAL's sorted features, as a share of the rows'."""
+
+_FEW_ROWS = 1_000
 
 _LARGEST = 1e38
 """Beyond, the middle of two values may be no float32."""
@@ -185,7 +187,7 @@ def add_with_intelex(forest: Any, n_trees: int, X: np.ndarray, y: np.ndarray) ->
         chunk = RandomForestClassifier(**settings).fit(X, codes)
         if not hasattr(chunk, "_onedal_estimator"):
             # It falls back to scikit-learn without a word; `choose` is to know all the reasons.
-            raise RuntimeError("scikit-learn-intelex did not grow the trees with oneDAL; see SKLEARNEX_VERBOSE=DEBUG")
+            raise FitError("scikit-learn-intelex did not grow the trees with oneDAL; take --param engine=sklearn")
         forest.estimators_ += chunk.estimators_
 
 
@@ -200,5 +202,12 @@ def _bins(X: np.ndarray) -> int:
     Such values are names as often as they are amounts, and neighbours have nothing in common then. Bins are of equally many
     rows, so that it takes some more of them than there are values.
     """
-    distinct = [len(np.unique(column)) for column in X.T if (column == np.floor(column)).all()]
+    # Most columns of fractions are told by their first values.
+    whole = (column for column in X.T if _is_whole(column[:_FEW_ROWS]) and _is_whole(column))
+    distinct = [len(np.unique(column)) for column in whole]
     return max(_LEAST_BINS, min(_MOST_BINS, 4 * max(distinct, default=0)))
+
+
+def _is_whole(column: np.ndarray) -> bool:
+    """Tell whether all values are whole numbers."""
+    return bool((column == np.floor(column)).all())
