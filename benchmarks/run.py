@@ -12,6 +12,7 @@ from pathlib import Path
 import job
 import measuring
 import overhead
+import reading
 import results
 import safety
 import tables
@@ -39,6 +40,7 @@ def main() -> None:
         measured = [_measure(case, uri) for case in cases]
     print(tables.render(measured))
     if not options.only:
+        print(reading.render(quick=options.quick))
         print(overhead.render(1 if options.quick else overhead.ROUNDS))
         print(safety.render())
     print(f"all numbers: {results.keep('run', measured)}", file=sys.stderr)

@@ -23,7 +23,7 @@ from tables import MIB, table
 CASE = Case("cnn", 400_000, params={"epochs": 2}, rounds=3)
 QUICK = replace(CASE, n_samples=20_000, params={"epochs": 1}, rounds=1)
 LIMIT = 1_000 * MIB
-"""Memory of the smaller container: TensorFlow and the network take some 600 MiB of it."""
+"""Memory of the smaller container: the job takes some 400 MiB of it, the files of its libraries as many again."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,16 @@ def test_against_the_plain_function() -> None:
     assert len(steps) > len(ratios)
 
 
+def test_reading() -> None:
+    """Our reader is held against pandas', by time and memory."""
+    tables = printed("reading.py")
+    for measure in ("wall s", "CPU s"):
+        ((_, theirs, ours, _),) = rows(tables, measure)
+        assert float(theirs) > 0
+        assert float(ours) > 0
+    assert rows(tables, "memory MiB")
+
+
 @pytest.mark.server
 @pytest.mark.tensorflow
 def test_overhead() -> None:

@@ -1,0 +1,22 @@
+"""Read a table: `pandas` or `mljobs`, FILE; prints seconds, CPU seconds and the memory (bytes) that it took at most."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from jobs.datasets import sha256_of, table
+
+if __name__ == "__main__":
+    reader, path = sys.argv[1], Path(sys.argv[2])
+    # A job has that by then: it tells whether there is anything to do.
+    sha256_of(path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, cpu = time.perf_counter(), time.process_time()
+    data = pd.read_csv(path) if reader == "pandas" else table.read_csv(path, target="target", schema=None)
+    taken = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({**taken, "memory": (peak - before) * 1024}))
