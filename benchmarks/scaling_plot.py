@@ -13,9 +13,6 @@ from scaling_tables import STEPS, Cores, Grown, Scaling, seconds_of
 from tables import MIB
 
 COLUMNS = 4
-FLAT = 0.2
-"""Exponents under it are not written beside their line."""
-
 COLOURS = dict(zip(STEPS, mpl.colormaps["tab10"].colors, strict=True))
 STYLE = {
     "font.size": 8,
@@ -43,18 +40,22 @@ def draw(scaling: Scaling, path: Path) -> None:
 
 
 def _steps(axis: Axes, grown: Grown) -> None:
-    """Draw the seconds of each step against the size, with the exponent of what grows."""
+    """Draw the seconds of each step against the size, with the fit's exponent; dotted, what is proportional."""
     for step in STEPS:
-        seconds = grown.step(step)
-        axis.plot(grown.sizes, seconds, color=COLOURS[step], marker=".", linewidth=2 if step == "fit" else 1)
-        slope = exponents.upper(grown.sizes, seconds).value
-        if seconds[-1] >= exponents.SHORT and slope >= FLAT:
-            text = f" {slope:.1f}"
-            axis.annotate(text, (grown.sizes[-1], seconds[-1]), color=COLOURS[step], va="center", size=6)
+        axis.plot(grown.sizes, grown.step(step), color=COLOURS[step], marker=".", linewidth=2 if step == "fit" else 1)
+    fit = grown.step("fit")
+    axis.plot(grown.sizes, fit[-1] * np.array(grown.sizes) / grown.sizes[-1], color="grey", linestyle=":")
     axis.set(xscale="log", yscale="log", xlabel=grown.axis, ylabel="seconds", ylim=(0.005, None))
-    axis.set_xticks(grown.sizes, map(EngFormatter(sep=""), grown.sizes))
+    axis.set_xticks(grown.sizes, map(_tick, grown.sizes))
     axis.minorticks_off()
-    axis.set_title(grown.title.replace(" (", "\n("))
+    axis.set_title(
+        grown.title.replace(" (", "\n(") + f"\nexponent of the fit {exponents.upper(grown.sizes, fit).value:.2f}"
+    )
+
+
+def _tick(size: float) -> str:
+    """Return a size as short as it can be said."""
+    return f"{size:,.0f}" if size % 1000 else EngFormatter(sep="")(size)
 
 
 def _memory(axis: Axes, sweeps: Sequence[Grown]) -> None:
@@ -66,7 +67,7 @@ def _memory(axis: Axes, sweeps: Sequence[Grown]) -> None:
     limits = np.array([1, max([1, *(case.array_bytes / MIB for each in sweeps for case in each.cases)])])
     axis.plot(limits, limits, color="grey", linestyle=":", label="the data themselves")
     axis.set(xscale="log", yscale="log", xlabel="array MiB", ylabel="peak MiB", title="peak memory")
-    axis.legend(fontsize=5, frameon=False)
+    axis.legend(fontsize=5, frameon=False, loc="center left")
 
 
 def _cores(axis: Axes, cores: Sequence[Cores]) -> None:
