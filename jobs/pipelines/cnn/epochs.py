@@ -29,7 +29,6 @@ def restore(network: Any, checkpoint: Checkpoint) -> dict[str, list[float]]:
 
 def _variables(network: Any) -> list[Any]:
     """Return the weights and what the optimiser keeps."""
-    network.optimizer.build(network.trainable_variables)
     return [*network.variables, *network.optimizer.variables]
 
 

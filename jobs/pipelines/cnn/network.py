@@ -99,6 +99,8 @@ def compile_network(network: Any, learning_rate: float) -> None:
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
+    # Else the first step makes the optimiser's variables, and TensorFlow traces each function that makes some twice.
+    network.optimizer.build(network.trainable_variables)
 
 
 def scale_of(schema: Schema) -> float:
