@@ -59,6 +59,7 @@ FULL = (
     Case("random-forest", 20_000, 20),
     Case("random-forest", 200_000, 50, {"n_estimators": 20}, rounds=2),
     Case("random-forest", 1_000_000, 30, {"n_estimators": 2}, rounds=2),
+    Case("random-forest", 1_000_000, 30, {"n_estimators": 2, "engine": "sklearn"}, rounds=2),
     Case("cnn", 1_000),
     Case("cnn", 10_000, params={"epochs": 3}, rounds=2),
     Case("cnn", 50_000, params={"epochs": 2}, rounds=2),

@@ -31,7 +31,8 @@ class Exponent:
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> Exponent:
     """Return the slope of log value against log size by least squares; both must be above 0."""
     line = stats.linregress(np.log(sizes), np.log(values))
-    return Exponent(float(line.slope), float(line.stderr))
+    # Equal values are on the line, which linregress does not say.
+    return Exponent(float(line.slope), float(np.nan_to_num(line.stderr)))
 
 
 def upper(sizes: Sequence[float], values: Sequence[float]) -> Exponent:

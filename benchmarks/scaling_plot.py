@@ -35,6 +35,7 @@ def draw(scaling: Scaling, path: Path) -> None:
         for axis in axes[panels:]:
             axis.set_axis_off()
         lines = [mpl.lines.Line2D([], [], color=colour, marker=".", label=step) for step, colour in COLOURS.items()]
+        lines.append(mpl.lines.Line2D([], [], color="grey", linestyle=":", label="proportional"))
         figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
         figure.savefig(path, metadata={"Date": None})
 

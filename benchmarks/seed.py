@@ -12,4 +12,7 @@ FUNCTIONS = {"random-forest": reference.random_forest_accuracy, "cnn": reference
 
 if __name__ == "__main__":
     name, path, params = sys.argv[1:]
-    print(json.dumps({"accuracy": FUNCTIONS[name](Path(path), **json.loads(params))}))
+    settings = json.loads(params)
+    # Of our jobs alone; the plain function's is scikit-learn.
+    settings.pop("engine", None)
+    print(json.dumps({"accuracy": FUNCTIONS[name](Path(path), **settings)}))

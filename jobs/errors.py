@@ -27,7 +27,10 @@ class ExitCode(IntEnum):
     DATA = 65, "the data file breaks the contract; the message says where, what was expected and what was found"
     NO_INPUT = 66, "the data file, run or model is missing or unreadable"
     TRACKING = 69, "the server does not answer, and `--tracking required` or the model to evaluate needs it"
-    FIT = 70, "training failed: the loss is not finite, or the data can't fit the memory limit"
+    FIT = (
+        70,
+        "training failed: the loss is not finite, the data can't fit the memory limit, or oneDAL does not grow the forest",
+    )
     OUTPUT = 73, "the run directory can't be written"
     LOCKED = 75, "another run of this job is at work (`--if-locked`); nothing was read"
     CONFIG = 78, "a setting makes no sense, packages are missing, or the champion can't be compared fairly"
@@ -66,7 +69,7 @@ class TrackingError(JobError):
 
 
 class FitError(JobError):
-    """Training failed, or would: not enough memory for the data."""
+    """Training failed, or would, as with too little memory for the data."""
 
     exit_code = ExitCode.FIT
 

@@ -143,6 +143,9 @@ def test_benchmark_is_there() -> None:
     from cases import FULL
 
     assert [case.name for case in FULL if f"\n| {case.name} | " not in README] == []
+    printed = (ROOT / "benchmarks" / "README.md").read_text()
+    section = README.split("## Speed and memory")[1].split("**How it grows**")[0]
+    assert [line for line in section.splitlines() if line.startswith("|") and line not in printed] == []
 
 
 @pytest.mark.parametrize("name", ["demo", "test", "bench"])

@@ -10,7 +10,7 @@ from docker_engine import ROOT
 @pytest.mark.containers
 @pytest.mark.usefixtures("images")
 def test_streaming() -> None:
-    """Both containers train."""
+    """Both containers train, on a file that is too small to tell more."""
     command = [sys.executable, ROOT / "benchmarks" / "streaming.py", "--quick"]
     tables = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 

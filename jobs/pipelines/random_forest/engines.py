@@ -39,6 +39,7 @@ _SORTED = 1.75
 """Size of oneDAL's sorted features, as a share of the rows'."""
 
 _FEW_ROWS = 1_000
+"""First rows that tell a column of fractions, of which most have one there."""
 
 _LARGEST = 1e38
 """Beyond, the middle of two values may be no float32."""
@@ -175,6 +176,11 @@ def add_with_intelex(forest: Any, n_trees: int, X: np.ndarray, y: np.ndarray) ->
     """Grow up to `n_trees` in chunks, each from a seed that is derived from its first tree: so none depends on the others.
 
     The forest is the same for any number of threads. A signal waits for the end of a chunk.
+
+    Raises
+    ------
+    FitError
+        When scikit-learn-intelex left the trees to scikit-learn, for a reason that `choose` does not know.
     """
     from sklearnex.ensemble import RandomForestClassifier
 
@@ -202,7 +208,6 @@ def _bins(X: np.ndarray) -> int:
     Such values are names as often as they are amounts, and neighbours have nothing in common then. Bins are of equally many
     rows, so that it takes some more of them than there are values.
     """
-    # Most columns of fractions are told by their first values.
     whole = (column for column in X.T if _is_whole(column[:_FEW_ROWS]) and _is_whole(column))
     distinct = [len(np.unique(column)) for column in whole]
     return max(_LEAST_BINS, min(_MOST_BINS, 4 * max(distinct, default=0)))

@@ -52,7 +52,7 @@ def grow(
     Raises
     ------
     FitError
-        When the trees that are still to come can't fit the memory.
+        When the trees that are still to come can't fit the memory, or oneDAL does not grow them.
     """
     n_trees = forest.n_estimators
     forest.set_params(warm_start=True).estimators_ = _restore(checkpoint, engine)
