@@ -19,6 +19,7 @@ from jobs.datasets import Dataset, columns, csv_file, csv_writer, table
 from jobs.datasets.columns import TEXT_DTYPE, Kind, join
 from jobs.datasets.csv_writer import write_csv
 from jobs.datasets.dialect import read_dialect
+from jobs.datasets.matrix import Matrix
 from jobs.datasets.source import unpacked_size
 from jobs.errors import DataError, FitError, NoInputError
 
@@ -752,6 +753,29 @@ def test_a_table_that_can_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(resources, "available_memory", lambda: need + 100)
 
     assert 120 == len(read(path))
+
+
+def test_more_rows_than_the_beginning_lets_expect(tmp_path: Path) -> None:
+    """Lines that get shorter are more than were foreseen; all are there, as pandas reads them."""
+    early = rows("0.12345678901234567890,1234567.875,@", 40_000)
+    path = save(tmp_path, "a,b,target\n" + early + rows("#,-#,@", 400_000))
+    expected = pd.read_csv(path)
+
+    data = read(path)
+
+    assert read_dialect(path, "target").n_rows < 0.5 * len(expected)
+    assert np.array_equal(expected[["a", "b"]].to_numpy(np.float32), data.X.to_numpy())
+    assert np.array_equal(expected["target"].to_numpy(), data.y)
+
+
+def test_the_matrix_takes_what_is_written() -> None:
+    """Room for rows that do not come costs no memory."""
+    before = int(Path("/proc/self/statm").read_text().split()[1])
+    matrix = Matrix(1_000, n_expected=100_000)
+    matrix.add(3)[:] = 1
+
+    assert (3, 1_000) == matrix.rows.shape
+    assert int(Path("/proc/self/statm").read_text().split()[1]) - before < 1_000
 
 
 def test_the_size_of_a_gzip_file_is_foreseen(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from jobs import resources
 from jobs.datasets import sha256_of, table
 
 
@@ -18,8 +19,9 @@ def peak() -> int:
 
 if __name__ == "__main__":
     reader, path = sys.argv[1], Path(sys.argv[2])
-    # A job has that by then: it tells whether there is anything to do.
+    # A job has these by then: whether there is anything to do, and on how many cores.
     sha256_of(path)
+    resources.cpu_count()
     before, wall, cpu = peak(), time.perf_counter(), time.process_time()
     data = pd.read_csv(path) if reader == "pandas" else table.read_csv(path, target="target", schema=None)
     taken = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jobs.datasets.matrix import Matrix
 from jobs.errors import DataError
 
 TEXT_DTYPE = pd.StringDtype("python", na_value=np.nan)
@@ -94,14 +95,15 @@ class TextColumn:
 
     def first_odd(self, numeric: Callable[[str], bool], likely: Callable[[str], bool]) -> tuple[int, str] | None:
         """Return position and text of the first value that is not `numeric`, if most of the values are `likely` to be."""
-        texts = list(self.texts)
-        odd = np.array([not numeric(text) for text in texts], dtype=np.bool_)
-        meant = np.array([likely(text) for text in texts], dtype=np.bool_)
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(texts))
-        if not odd.any() or counts[meant].sum() * 2 <= counts.sum():
-            return None
-        code = int(np.argmax(odd))  # Codes are given in the order of the rows.
-        return int(np.argmax(self.codes == code)), texts[code]
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts)).tolist()
+        left = sum(counts) / 2
+        for text, count in zip(self.texts, counts, strict=True):
+            left -= 0 if likely(text) else count
+            if left <= 0:
+                return None
+        # Codes are given in the order of the rows.
+        odd = next(((code, text) for text, code in self.texts.items() if not numeric(text)), None)
+        return odd and (int(np.argmax(self.codes == odd[0])), odd[1])
 
     @property
     def codes(self) -> np.ndarray:
@@ -128,17 +130,23 @@ class Columns:
     names : the columns in the order of the result.
     text : those that are read as text from the start.
     fixed : all others must be numbers; else a column that turns out to be text makes the pass `stale`.
+    n_expected : rows, about.
     """
 
-    def __init__(self, path: Path, names: Iterable[str], *, text: Iterable[str], fixed: bool) -> None:
+    def __init__(self, path: Path, names: Iterable[str], *, text: Iterable[str], fixed: bool, n_expected: int) -> None:
         self.path, self.names, self.fixed = path, list(names), fixed
         self.kinds = dict.fromkeys(self.names, Kind.MISSING) | dict.fromkeys(text, Kind.TEXT)
         self.text = {name: TextColumn() for name in self.names if self.kinds[name] is Kind.TEXT}
         self.numeric = [name for name in self.names if name not in self.text]
-        self.matrix = np.empty((0, len(self.numeric)), dtype=np.float32)
+        self._matrix = Matrix(len(self.numeric), n_expected)
         self.n_rows = 0
         self.stale = False
         """What was kept is of the wrong kind: only `kinds` is still being learnt, for a second pass."""
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The numbers, a column for each of `numeric`."""
+        return self._matrix.rows
 
     def add(self, block: pd.DataFrame) -> None:
         """Take over a block; raise DataError for text in a numeric column, infinite and too large values."""
@@ -152,7 +160,7 @@ class Columns:
         """Return all columns; a table of numbers shares the matrix, so that scikit-learn need not copy it."""
         if not self.text:
             return pd.DataFrame(self.matrix, columns=pd.Index(self.numeric), copy=False)
-        numbers = {name: self.matrix[:, position] for position, name in enumerate(self.numeric)}
+        numbers = dict(zip(self.numeric, self.matrix.T, strict=True))
         columns = {n: self.text[n].to_series() if n in self.text else pd.Series(numbers[n]) for n in self.names}
         return pd.DataFrame(columns, copy=False)
 
@@ -195,9 +203,7 @@ class Columns:
         """Append the block's values."""
         for name, column in self.text.items():
             column.add(block[name])
-        # Growing in place (realloc moves pages, not bytes) keeps the peak at one matrix instead of two.
-        self.matrix.resize((self.n_rows + len(block), len(self.numeric)), refcheck=False)
-        rows = self.matrix[self.n_rows :]
+        rows = self._matrix.add(len(block))
         with np.errstate(over="ignore"):
             for code, positions, values in groups:
                 rows[:, positions] = (values.astype(np.float64) if code == "O" else values).T

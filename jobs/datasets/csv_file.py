@@ -5,6 +5,7 @@ import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ BLOCK_CELLS = 500_000
 LEAST_BLOCK_ROWS = 1_000
 """Rows that are parsed at a time in wide tables, where each block costs some microseconds a column."""
 
-PIECE_BYTES = 3 << 20
-"""Bytes that a thread parses at a time; twice as many where there is text, since each piece meets its values anew."""
+PIECE_BYTES = 6 << 20
+"""Bytes that a thread parses at a time: each piece costs some milliseconds, and meets the values of a text anew."""
 
 COLUMN_BYTES = 10_000
 """Bytes of each column, likewise: in wide tables more of them, where each piece costs some microseconds a column."""
@@ -37,8 +38,8 @@ MOST_BYTES = 24 << 20
 MOST_THREADS = 4
 """Threads that parse, each in some 30 MB: more would wait for the one that takes what they made."""
 
-KEPT_BYTES = 9 * PIECE_BYTES
-"""Memory that malloc keeps from one piece for the next."""
+KEPT_BYTES = 31 << 20
+"""Memory that malloc keeps from one piece for the next: the most that it can."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class CsvFile:
                 # A first piece without a row may be without the header too.
                 if block is None or not (done or len(block)):
                     break
-                block.index += done
+                block.index = pd.RangeIndex(done, done + len(block))
                 self._check_trailing(block)
                 done += len(block)
                 yield block
@@ -93,14 +94,15 @@ class CsvFile:
                 return
         yield from self._from_row(done, kinds)
 
-    def parsing_bytes(self, kinds: dict[str, Kind]) -> int:
-        """Return about how much memory `blocks` takes at once: pieces as text and as columns, and one that was handed out."""
-        return 2 * (_threads() + 1) * min(self._piece_bytes(kinds), self.path.stat().st_size)
+    @property
+    def parsing_bytes(self) -> int:
+        """About how much memory `blocks` takes at once: pieces as text and as columns, and one that was handed out."""
+        return 2 * (_threads() + 1) * min(self._piece_bytes, self.path.stat().st_size)
 
-    def _piece_bytes(self, kinds: dict[str, Kind]) -> int:
-        """Return how many bytes are parsed at a time."""
-        has_text = Kind.TEXT in kinds.values()
-        return min(MOST_BYTES, max(PIECE_BYTES * (1 + has_text), COLUMN_BYTES * len(self.dialect.names)))
+    @property
+    def _piece_bytes(self) -> int:
+        """How many bytes are parsed at a time."""
+        return min(MOST_BYTES, max(PIECE_BYTES, COLUMN_BYTES * len(self.dialect.names)))
 
     def _in_pieces(self, kinds: dict[str, Kind]) -> Generator[pd.DataFrame | None, None, None]:
         """Yield the rows of each piece; None for one that can't be parsed alone."""
@@ -108,7 +110,7 @@ class CsvFile:
         def parse(piece: Piece) -> pd.DataFrame | None:
             return self._parse_piece(piece, kinds)
 
-        size = self._piece_bytes(kinds)
+        size = self._piece_bytes
         header = self.dialect.separator.join(map(str, range(len(self.dialect.names)))).encode() + b"\n"
         threads = _threads()
         # To give back what a piece took and to ask for it again costs a sixth of the time. The C library (glibc) does so
@@ -125,7 +127,8 @@ class CsvFile:
             if not piece.is_text() or piece.count_fields(self.dialect.separator) > len(self.dialect.names):
                 return None
             # Only where there are blanks: looking for them takes the parser a tenth of its time.
-            return pd.read_csv(piece, skipinitialspace=piece.has_blanks(), **self._options(kinds))  # type: ignore[call-overload,no-any-return]
+            block = pd.read_csv(piece, skipinitialspace=piece.has_blanks(), **self._options(kinds))  # type: ignore[call-overload]
+            return self._named(block)
         except (csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError):
             return None
 
@@ -142,21 +145,22 @@ class CsvFile:
             try:
                 # `a, b, ?` is written by many hands; without it the blank is part of the value.
                 with pd.read_csv(text, skipinitialspace=True, chunksize=n_rows, **self._options(kinds)) as reader:
-                    for block in reader:
+                    for block in map(self._named, reader):
                         self._check_trailing(block)
                         yield block
             except pd.errors.ParserError as error:
                 raise DataError(self._explain(str(error))) from None
 
     def _options(self, kinds: dict[str, Kind]) -> dict[str, Any]:
-        """Return what pandas' default parser is told."""
+        """Return what pandas' default parser is told; columns go by position, since text takes long in each piece."""
+        told = dtypes(kinds | dict.fromkeys(self._as_text, Kind.TEXT))
         return {
             "sep": self.dialect.separator,
             "decimal": self.dialect.decimal,
-            "names": list(self.dialect.names),
+            "names": range(len(self.dialect.names)),
             "header": 0,
             "na_values": ["?"],
-            "dtype": dtypes(kinds | dict.fromkeys(self._as_text, Kind.TEXT)),
+            "dtype": {position: told[name] for position, name in enumerate(self.dialect.names) if name in told},
             # Each block is inferred as a whole: else pandas mixes types inside a column.
             "low_memory": False,
         }
@@ -165,6 +169,16 @@ class CsvFile:
     def _as_text(self) -> list[str]:
         """The columns that are no features; they are taken as they stand in the file."""
         return [self.target, self.split_key] if self.split_key is not None and self.has_groups else [self.target]
+
+    def _named(self, block: pd.DataFrame) -> pd.DataFrame:
+        """Give the columns of a block their names."""
+        block.columns = self._names
+        return block
+
+    @cached_property
+    def _names(self) -> pd.Index:
+        """The names as an index that is made once for all blocks."""
+        return pd.Index(self.dialect.names, dtype=object)
 
     def _check_trailing(self, block: pd.DataFrame) -> None:
         """Raise DataError for a value in the column that seemed to be nothing but a separator."""

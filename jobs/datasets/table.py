@@ -135,7 +135,7 @@ def _check_memory(file: CsvFile, text: pd.DataFrame, n_numeric: int, *, training
         bytes_per_row += 12 + strings
     rows, features = file.dialect.n_rows, len(file.features)
     need = round(rows * bytes_per_row * (2 if training else 1)) + CONSTANT_BYTES
-    need += file.parsing_bytes(dict.fromkeys(text.columns, Kind.TEXT))
+    need += file.parsing_bytes
     what = f"{file.path} ({rows:,} rows of {features:,} features)"
     resources.require_memory(need, what, "give the job more memory or the file fewer rows")
 
@@ -144,7 +144,7 @@ def _read(file: CsvFile, names: list[str], text: list[str], *, fixed: bool) -> t
     """Read all blocks, features, labels and groups; a second time if a column's kind was only seen late."""
     kinds = dict.fromkeys(text, Kind.TEXT)
     while True:
-        columns = Columns(file.path, names, text=text, fixed=fixed)
+        columns = Columns(file.path, names, text=text, fixed=fixed, n_expected=file.dialect.n_rows)
         labels, groups = TextColumn(), TextColumn()
         with closing(file.blocks(kinds)) as blocks:
             for block in blocks:
