@@ -778,6 +778,12 @@ def test_the_matrix_takes_what_is_written() -> None:
     assert int(Path("/proc/self/statm").read_text().split()[1]) - before < 1_000
 
 
+def test_a_matrix_that_no_memory_holds() -> None:
+    """It is refused as what numpy can't allocate is, so that the job ends as one that does not fit."""
+    with pytest.raises(MemoryError, match="no room for 1,000,000,000,000 rows of 1,000 numbers"):
+        Matrix(1_000, n_expected=10**12)
+
+
 def test_the_size_of_a_gzip_file_is_foreseen(tmp_path: Path) -> None:
     """The estimate of rows is within a few percent, packed or not."""
     text = ("a,target\n" + rows("#,@") * 20_000).encode()
