@@ -113,7 +113,7 @@ class CsvFile:
         size = self._piece_bytes
         header = self.dialect.separator.join(map(str, range(len(self.dialect.names)))).encode() + b"\n"
         threads = _threads()
-        # To give back what a piece took and to ask for it again costs a sixth of the time. The C library (glibc) does so
+        # To give back what a piece took and to ask for it again costs a tenth of the time. The C library (glibc) does so
         # only beyond the largest block that was ever freed: mallopt(3), M_MMAP_THRESHOLD.
         np.empty(KEPT_BYTES, np.uint8)
         with open_bytes(self.path) as file, closing(ahead(parse, pieces(file, header, size), threads)) as blocks:
