@@ -96,10 +96,10 @@ class TextColumn:
     def first_odd(self, numeric: Callable[[str], bool], likely: Callable[[str], bool]) -> tuple[int, str] | None:
         """Return position and text of the first value that is not `numeric`, if most of the values are `likely` to be."""
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts)).tolist()
-        left = sum(counts) / 2
+        allowed = sum(counts) / 2
         for text, count in zip(self.texts, counts, strict=True):
-            left -= 0 if likely(text) else count
-            if left <= 0:
+            allowed -= 0 if likely(text) else count
+            if allowed <= 0:
                 return None
         # Codes are given in the order of the rows.
         odd = next(((code, text) for text, code in self.texts.items() if not numeric(text)), None)
@@ -145,7 +145,7 @@ class Columns:
 
     @property
     def matrix(self) -> np.ndarray:
-        """The numbers, a column for each of `numeric`."""
+        """The numbers, a column for each of `numeric`; shape (n_rows, n_numeric), float32. To be had when all rows are there."""
         return self._matrix.rows
 
     def add(self, block: pd.DataFrame) -> None:

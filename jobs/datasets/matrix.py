@@ -1,6 +1,8 @@
 """Rows of numbers that are collected one block after the other."""
 
 import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -9,10 +11,11 @@ MORE = 1.05
 
 
 class Matrix:
-    """A matrix that grows at its end without being copied.
+    """A matrix that grows at its end, without being copied where the system can move its pages (Linux).
 
-    Its memory comes page by page, as it is written. NumPy's own would be filled with zeros where it grows, or be of huge
-    pages, which the system has to clear first: either costs more than a twentieth of the time in which a table is read.
+    Its memory comes as it is written, by small pages unless the system gives huge ones to all. NumPy's own would be filled
+    with zeros where it grows, or be of huge pages that the system has to clear first: either costs more than a twentieth of
+    the time in which a table is read.
 
     Parameters
     ----------
@@ -28,8 +31,8 @@ class Matrix:
     def __init__(self, n_columns: int, n_expected: int) -> None:
         self.n_rows = 0
         self._n_columns = n_columns
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._make_room(n_expected)
+        with self._refusal(n_expected):
+            self._memory = _map(self._size(int(n_expected * MORE)))
 
     @property
     def rows(self) -> np.ndarray:
@@ -41,16 +44,34 @@ class Matrix:
         """Return room for more rows, to be filled; shape (n_rows, n_columns), float32."""
         self.n_rows += n_rows
         if self._size(self.n_rows) > len(self._memory):
-            self._make_room(self.n_rows)
+            with self._refusal(self.n_rows):
+                self._memory = _resized(self._memory, self._size(int(self.n_rows * MORE)))
         return self.rows[self.n_rows - n_rows :]
-
-    def _make_room(self, n_rows: int) -> None:
-        """Make room for some more than `n_rows`; what is there moves by its pages, not by its bytes."""
-        try:
-            self._memory.resize(max(mmap.PAGESIZE, self._size(int(n_rows * MORE))))
-        except OSError:
-            raise MemoryError(f"no room for {n_rows:,} rows of {self._n_columns:,} numbers") from None
 
     def _size(self, n_rows: int) -> int:
         """Return the bytes of some rows."""
         return n_rows * self._n_columns * np.dtype(np.float32).itemsize
+
+    @contextmanager
+    def _refusal(self, n_rows: int) -> Iterator[None]:
+        """Turn the system's refusal into a MemoryError."""
+        try:
+            yield
+        except OSError:
+            raise MemoryError(f"no room for {n_rows:,} rows of {self._n_columns:,} numbers") from None
+
+
+def _map(size: int) -> mmap.mmap:
+    """Return memory of its own; no mapping is empty."""
+    return mmap.mmap(-1, max(mmap.PAGESIZE, size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _resized(memory: mmap.mmap, size: int) -> mmap.mmap:
+    """Return a larger one with the same content."""
+    try:
+        memory.resize(size)
+    except SystemError:  # what Python raises where the system has no mremap, as on macOS
+        larger = _map(size)
+        larger[: len(memory)] = memoryview(memory)
+        return larger
+    return memory
