@@ -135,7 +135,7 @@ def _is_short(head: str) -> bool:
 def _open_quote(head: str, separator: str) -> int | None:
     """Return in which of the first records a quote is still open at the end: 0 is the header, 1 the first data row."""
     lines = chain(io.StringIO(head, newline=""), [END])
-    records = filter(_holds, csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    records = filter(is_record, csv.reader(lines, delimiter=separator, skipinitialspace=True))
     for position, record in enumerate(islice(records, 2)):
         if record != [END] and record[-1].endswith(END):
             return position
@@ -150,12 +150,12 @@ def _count_lines(text: str) -> int:
 def _records(text: str, separator: str, start: int = 0) -> Iterator[list[str]]:
     """Yield records from the one at `start` on."""
     lines = io.StringIO(text, newline="")
-    yield from islice(filter(_holds, csv.reader(lines, delimiter=separator, skipinitialspace=True)), start, None)
+    yield from islice(filter(is_record, csv.reader(lines, delimiter=separator, skipinitialspace=True)), start, None)
 
 
-def _holds(record: list[str]) -> bool:
-    """Tell whether a line is a record: pandas skips those of nothing but blanks."""
-    return len(record) > 1 or bool("".join(record).strip())
+def is_record(fields: list[str]) -> bool:
+    """Tell whether the fields of a line are a record: pandas skips lines of nothing but blanks."""
+    return len(fields) > 1 or bool("".join(fields).strip())
 
 
 def _separator(head: str, expected: frozenset[str], target: str) -> tuple[str, list[str]]:

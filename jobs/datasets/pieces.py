@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from jobs.datasets.dialect import is_record
+
 LONGEST_LINE = 16 << 20
 """Bytes in which a line must end where a piece begins or ends."""
 
@@ -45,8 +47,7 @@ class Piece:
         first = self._parts[0]
         text = first if first.strip() and b'"' not in first else b"".join(self._parts)
         records = csv.reader((line.decode() for line in io.BytesIO(text)), delimiter=separator, skipinitialspace=True)
-        # pandas skips lines that hold nothing but blanks.
-        return next((len(each) for each in records if len(each) > 1 or "".join(each).strip()), 0)
+        return next((len(each) for each in records if is_record(each)), 0)
 
     def read(self, size: int = -1) -> bytes:  # noqa: ARG002 - pandas takes more than it asked for
         """Return the next part; nothing at the end."""
